@@ -110,13 +110,25 @@ class Mask:
         if not self._secrets or len(text) < self._shortest:  # no way of writing a secret makes it shorter
             return text
         seen = text[:WINDOW]
-        spans = self._spans(seen, 0)
+        spans = self._spans(seen, 0) if self._may_hold(seen) else []
         kept = seen if len(text) <= WINDOW else seen[: WINDOW - MARGIN]
         return _without(kept, spans) if spans else kept
 
     def finds(self, text: str) -> bool:
         """Whether a secret is in the text, in any form."""
         return bool(self._spans(text[:WINDOW], 0))
+
+    def _may_hold(self, text: str) -> bool:
+        """False for a text in which ``_spans`` would find nothing: nothing in it is escaped, and nothing looks like a
+        secret. Most texts are such."""
+        if "\n" in text:
+            return True
+        for mark, _, _ in self._decoders:
+            if mark in text:
+                return True
+        return bool(
+            self._plain.search(text) or self._hex.search(text) or (self._bytes and self._base64_run.search(text))
+        )
 
     def _spans(self, text: str, nested: int) -> list[tuple[int, int]]:
         runs: dict[str, bool] = {}  # most runs are in every view

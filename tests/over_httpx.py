@@ -19,7 +19,9 @@ class OverHttpx:
     async def exchange(self, request: Request) -> Reply:
         """The answer's head. Raises what the transport raises."""
         request.progress = WRITTEN
-        asked = httpx.Request(request.method, request.url, headers=request.headers, content=request.body)
+        asked = httpx.Request(
+            request.method, request.url, headers=[*request.headers, *request.signed], content=request.body
+        )
         return _OfHttpx(await self._transport.handle_async_request(asked))
 
     async def aclose(self) -> None:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import logging
-
 import pytest
 from structlog.testing import capture_logs
 
 from domain.decision import Stage
-from workers.engine import Attempted, EngineLog, ProviderCall
+from workers.engine import Attempted, EngineLog, ProviderCall, StepLog
 
 STEPS = {
     "pump.claimed": lambda told: told.claimed(Stage.CREATE, "shop", 5, 2),
@@ -20,26 +18,15 @@ STEPS = {
 }
 
 
-@pytest.fixture
-def level():
-    """Sets the level of the root logger, which the command's own configuration sets too."""
-    root = logging.getLogger()
-    before = root.level
-    yield root.setLevel
-    root.setLevel(before)
-
-
 @pytest.mark.parametrize("name", STEPS)
-def test_a_step_is_a_line_at_level_debug_and_none_otherwise(level, name):
-    for at, written in ((logging.INFO, []), (logging.DEBUG, [(name, "debug")])):
-        level(at)
+def test_a_step_is_a_line_at_level_debug_and_none_otherwise(name):
+    for engine_log, written in ((EngineLog(), []), (StepLog(), [(name, "debug")])):
         with capture_logs() as lines:
-            STEPS[name](EngineLog())
+            STEPS[name](engine_log)
         assert [(line["event"], line["log_level"]) for line in lines] == written
 
 
-def test_the_start_and_the_end_are_always_told(level):
-    level(logging.INFO)
+def test_the_start_and_the_end_are_always_told():
     with capture_logs() as lines:
         EngineLog().started([Stage.CREATE])
         EngineLog().stopped()

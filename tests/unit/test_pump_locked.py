@@ -175,7 +175,7 @@ def test_of_what_waits_for_locks_only_so_much_stays_in_memory_and_nothing_that_o
         async with Line(list, repeatable=repeatable) as line:
             for result in range(30):
                 line.queue.add(result)
-                await line.until(line.queue.results.queue.empty)
+                await line.until(lambda: not line.queue.results.queue)
             await line.until(lambda: not line.queue.results.in_line)
             return len(line.queue.results.all), line.queue.hold_up(line.runner)
 

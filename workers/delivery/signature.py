@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import hmac
 import secrets as random_source
 from collections.abc import Sequence
@@ -26,13 +27,14 @@ def sign(secrets: Sequence[str], webhook_id: str, timestamp: int, body: bytes) -
     if not secrets:
         raise ValueError("secrets: at least one is needed to sign")
     content = f"{webhook_id}.{timestamp}.".encode() + body
-    return " ".join(_sign_with(_key_of(secret), content) for secret in secrets)
+    return " ".join([_sign_with(_key_of(secret), content) for secret in secrets])
 
 
 def _sign_with(key: bytes, content: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
 
 
+@functools.lru_cache(256)
 def _key_of(secret: str) -> bytes:
     try:
         key = base64.b64decode(secret.removeprefix(PREFIX), validate=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import re
 import ssl
@@ -27,7 +26,6 @@ from workers.delivery.signature import sign
 from workers.http.address import AddressGuard
 from workers.http.client import LeanClient, make_request
 from workers.http.dialling import Dialler
-from workers.http.name_lookup import telling_waits
 from workers.http.retry_after import read_retry_after
 from workers.http.trust import public_tls
 from workers.http.wire import Wire
@@ -136,12 +134,11 @@ class WebhookSender:
             raise RuntimeError("WebhookSender is used inside `async with`")
         started = time.perf_counter()
         error_line: str | None
-        exchange = _Exchange(self._client, self._guard, self._clock)
-        limit = _TimeLimit(asyncio.timeout(self._total_seconds))
+        limit = self._client.limit(self._total_seconds)
+        exchange = _Exchange(self._client, self._guard, self._clock, limit.wait)
         try:
-            async with limit.scope:
-                with telling_waits(limit.extend):
-                    await exchange.run(delivery, webhook_headers)
+            with limit:
+                await exchange.run(delivery, webhook_headers)
         except Exception as error:  # noqa: BLE001 - a receiver can provoke any error; each is an attempt's outcome
             outcome, error_line = read_error(error, self._connect_seconds, self._total_seconds)
         else:
@@ -157,28 +154,20 @@ class WebhookSender:
         )
 
 
-class _TimeLimit:
-    """The time that an exchange may take. It stands still while the exchange waits for something of ours."""
-
-    def __init__(self, scope: asyncio.Timeout) -> None:
-        self.scope = scope
-        self.waited_seconds = 0.0
-
-    def extend(self, seconds: float) -> None:
-        """These seconds do not count."""
-        self.waited_seconds += seconds
-        when = self.scope.when()
-        if when is not None:
-            self.scope.reschedule(when + seconds)
-
-
 class _Exchange:
     """A request and what has arrived of its answer: what came before a failure is kept, too."""
 
-    def __init__(self, client: LeanClient, guard: AddressGuard, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: LeanClient,
+        guard: AddressGuard,
+        clock: Callable[[], float],
+        tell_wait: Callable[[float], None],
+    ) -> None:
         self._client = client
         self._guard = guard
         self._clock = clock
+        self._tell_wait = tell_wait
         self.status: int | None = None
         self.retry_after_seconds: float | None = None
         self.answer = bytearray()
@@ -187,14 +176,19 @@ class _Exchange:
         target = self._guard.check_url(delivery.url)
         check_headers(delivery.headers)
         signed = signed_headers(delivery, int(self._clock())) if webhook_headers is None else webhook_headers
-        headers = {**_traced(delivery), **_FIXED_HEADERS, **signed}
-        request = make_request("POST", target.url, headers, delivery.body)
+        headers = {**delivery.headers, **_FIXED_HEADERS}
+        request = make_request("POST", target.url, headers, delivery.body, {**_traced(delivery), **signed})
+        request.tell_wait = self._tell_wait
         reply = await self._client.exchange(request)
         try:
             self.status = reply.status_code
             if reply.status_code in {429, 503}:
                 now = datetime.fromtimestamp(self._clock(), UTC)
                 self.retry_after_seconds = read_retry_after(reply.header(b"retry-after"), now)
+            whole = reply.whole()
+            if whole is not None:
+                self.answer += whole
+                return
             while len(self.answer) < READ_LIMIT and (chunk := await reply.read()):
                 self.answer += chunk
         finally:
@@ -202,10 +196,10 @@ class _Exchange:
 
 
 def _traced(delivery: Outgoing) -> Mapping[str, str]:
-    """The endpoint's own headers, and the trace's where it sets none itself."""
+    """The trace's headers, unless the endpoint sets some itself."""
     if delivery.trace is None or any(name.lower() in _TRACE_HEADERS for name in delivery.headers):
-        return delivery.headers
-    return {**delivery.headers, **trace_headers(delivery.trace)}
+        return {}
+    return trace_headers(delivery.trace)
 
 
 @functools.lru_cache(256)

@@ -10,6 +10,7 @@ from workers.engine.observer import (
     Observers,
     ProviderCall,
     Step,
+    StepLog,
     Trouble,
 )
 from workers.engine.pump import Pump
@@ -34,6 +35,7 @@ __all__ = [
     "SlotUse",
     "Slots",
     "Step",
+    "StepLog",
     "Trouble",
     "Work",
 ]

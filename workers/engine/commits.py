@@ -42,7 +42,7 @@ class Commits(Generic[Outcome]):
 
     def add(self, value: Outcome, held: Slots | None = None) -> None:
         """Have a result committed soon; ``held``: a slot that is free only then."""
-        self.results.queue.put_nowait(self.results.add(value, held))
+        self.results.enqueue(self.results.add(value, held))
 
     def hold_up(self, lane: AnyLane) -> bool:
         """Whether too much waits for its commit, or for too long; the lane is woken to ask again.
@@ -78,11 +78,10 @@ class Commits(Generic[Outcome]):
     async def _run_batches(self) -> None:
         loop, queue, rested_at = asyncio.get_running_loop(), self.results.queue, 0.0
         while True:
-            batch = [await queue.get()]
-            if not self._work.slot_use.until_committed and queue.qsize() < COMMIT_LIMIT:
+            batch = [await self.results.next()]
+            if not self._work.slot_use.until_committed and len(queue) < COMMIT_LIMIT:
                 await asyncio.sleep(max(0.0, rested_at - loop.time()))
-            while len(batch) < COMMIT_LIMIT and not queue.empty():
-                batch.append(queue.get_nowait())
+            batch += [queue.popleft() for _ in range(min(len(queue), COMMIT_LIMIT - 1))]
             begun_at = loop.time()
             try:
                 await self._commit(batch)

@@ -11,6 +11,7 @@ from workers.engine.commits import Commits
 from workers.engine.lane import AnyLane
 from workers.engine.observer import Failure, Trouble
 from workers.engine.shared import Shared
+from workers.engine.work import AnyWork
 
 
 async def drain(
@@ -25,7 +26,8 @@ async def drain(
     committing = asyncio.gather(*giving_back, *(one.join() for one in commits))
     await asyncio.wait([committing], timeout=max(1.0, until - time.monotonic()))
     if unfinished:  # a look-up or a delivery may be repeated; a create is in doubt, and its lease says so
-        claims = [claim for held in unfinished.values() for claim in held]
+        repeatable = [(work, items) for work, items in unfinished if work.repeatable]
+        claims = [work.claim_of(item) for work, items in repeatable for item in items]
         fields = {"unfinished": len(unfinished), "given_back": len(claims)}
         shared.observer.failed(Failure(Trouble.CUT_SHORT, fields=fields))
         await shared.give_back(claims)
@@ -40,12 +42,12 @@ async def _stop_claiming(lanes: Sequence[AnyLane], until: float) -> None:
         await asyncio.wait(tasks, timeout=max(0.0, until - time.monotonic() - 1))
 
 
-async def _end_calls(shared: Shared, until: float) -> dict[asyncio.Task[None], Any]:
-    """Wait for the calls that are under way. Those that do not end in time are cancelled: these, with their claims."""
+async def _end_calls(shared: Shared, until: float) -> list[tuple[AnyWork, Sequence[Any]]]:
+    """Wait for the calls that are under way. Those that do not end in time are cancelled: these, with their rows."""
     calls = dict(shared.under_way)
     if calls:
         await asyncio.wait(calls, timeout=max(0.0, until - time.monotonic() - 1))
-    unfinished = {task: claims for task, claims in calls.items() if not task.done()}
+    unfinished = {task: rows for task, rows in calls.items() if not task.done()}
     for task in unfinished:
         task.cancel()
-    return unfinished
+    return list(unfinished.values())

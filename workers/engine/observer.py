@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -123,8 +122,7 @@ _LEVELS = dict.fromkeys((*_BUGS, Trouble.GIVEN_UP, Trouble.LEFT_TO_ITS_LEASE), "
 
 
 class EngineLog(Observer):
-    """Logs the start, the end and what goes wrong; at level debug every other step. Not ``judged``: the stages log a
-    line for each invoice. Not ``handled``: it repeats the other steps."""
+    """Logs the start, the end and what goes wrong. Not ``judged``: the stages log a line for each invoice."""
 
     def started(self, stages: Sequence[Stage]) -> None:
         """Whoever waits for a worker to be ready waits for this line."""
@@ -133,37 +131,6 @@ class EngineLog(Observer):
     def stopped(self) -> None:
         """The last line of a worker's engine."""
         log.info("pump.stopped")
-
-    def claimed(self, stage: Stage, lane: str, asked: int, rows: int) -> None:
-        """Each claim."""
-        if _is_verbose():
-            log.debug("pump.claimed", stage=stage.value, lane=lane, asked=asked, rows=rows)
-
-    def throttled(self, stage: Stage, lane: str, seconds: float) -> None:
-        """Each wait for a limit."""
-        if _is_verbose():
-            log.debug("pump.throttled", stage=stage.value, lane=lane, seconds=round(seconds, 3))
-
-    def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
-        """Each group of rows."""
-        if _is_verbose():
-            log.debug("pump.performed", stage=stage.value, lane=lane, rows=rows, seconds=round(seconds, 3))
-
-    def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
-        """Each transaction."""
-        if _is_verbose():
-            log.debug("pump.committed", stage=stage.value, results=results, left=left, seconds=round(seconds, 3))
-
-    def called(self, call: ProviderCall) -> None:
-        """Each call, or group of look-ups."""
-        if _is_verbose():
-            told = {"account": call.account, "call": call.call, "outcome": call.outcome, "calls": call.calls}
-            log.debug("provider.called", **told, seconds=round(call.seconds, 3))
-
-    def attempted(self, attempt: Attempted) -> None:
-        """Each delivery attempt."""
-        if _is_verbose():
-            log.debug("webhook.attempted", endpoint=attempt.endpoint, outcome=attempt.outcome)
 
     def failed(self, failure: Failure) -> None:
         """A warning, unless it is a bug or loses a result."""
@@ -177,9 +144,33 @@ class EngineLog(Observer):
         getattr(log, _LEVELS.get(failure.trouble, "warning"))(failure.trouble.value, **fields)
 
 
-def _is_verbose() -> bool:
-    """Asked first: even a line that is not written would cost as much as a claim's bookkeeping."""
-    return logging.getLogger().isEnabledFor(logging.DEBUG)
+class StepLog(EngineLog):
+    """Logs every other step too, at level debug. Not ``handled``: it repeats the other steps."""
+
+    def claimed(self, stage: Stage, lane: str, asked: int, rows: int) -> None:
+        """Each claim."""
+        log.debug("pump.claimed", stage=stage.value, lane=lane, asked=asked, rows=rows)
+
+    def throttled(self, stage: Stage, lane: str, seconds: float) -> None:
+        """Each wait for a limit."""
+        log.debug("pump.throttled", stage=stage.value, lane=lane, seconds=round(seconds, 3))
+
+    def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
+        """Each group of rows."""
+        log.debug("pump.performed", stage=stage.value, lane=lane, rows=rows, seconds=round(seconds, 3))
+
+    def committed(self, stage: Stage, results: int, left: int, seconds: float) -> None:
+        """Each transaction."""
+        log.debug("pump.committed", stage=stage.value, results=results, left=left, seconds=round(seconds, 3))
+
+    def called(self, call: ProviderCall) -> None:
+        """Each call, or group of look-ups."""
+        told = {"account": call.account, "call": call.call, "outcome": call.outcome, "calls": call.calls}
+        log.debug("provider.called", **told, seconds=round(call.seconds, 3))
+
+    def attempted(self, attempt: Attempted) -> None:
+        """Each delivery attempt."""
+        log.debug("webhook.attempted", endpoint=attempt.endpoint, outcome=attempt.outcome)
 
 
 class Observers(Observer):

@@ -41,7 +41,7 @@ class Performing(Generic[Item, Outcome]):
 
     def begin(self, lane: LaneState[Item, Outcome], slots: Slots, items: Sequence[Item]) -> None:
         """Start what was claimed, one task per group. Without I/O all there is to do is the commit."""
-        work, under_way = self._work, self._shared.under_way
+        work, under_way, loop = self._work, self._shared.under_way, asyncio.get_running_loop()
         if items:
             lane.slots = slots
             self.note_use(lane)
@@ -49,9 +49,9 @@ class Performing(Generic[Item, Outcome]):
         for start in range(0, len(items), work.batching.group):
             group = items[start : start + work.batching.group]
             slots.take(work.stage, 1)
-            task = asyncio.create_task(start_group(lane, group, slots))
-            under_way[task] = [work.claim_of(item) for item in group] if work.repeatable else []
-            task.add_done_callback(lambda done: under_way.pop(done, None))
+            task = loop.create_task(start_group(lane, group, slots))
+            under_way[task] = (work, group)
+            task.add_done_callback(under_way.pop)
 
     def add_ready(self, lane: LaneState[Item, Outcome], slots: Slots, items: Sequence[Item]) -> None:
         """Rows that were leased ahead: they begin as slots come free."""

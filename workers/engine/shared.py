@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from workers.engine.observer import Failure, Observer, Trouble
 from workers.engine.store_calls import StoreCalls
+from workers.engine.work import AnyWork
 from workers.store.agenda import Claim, Lane
 from workers.store.database import UNAVAILABLE
 
@@ -22,8 +24,8 @@ class Shared:
     observer: Observer
     calls: StoreCalls = field(default_factory=StoreCalls)
     stopping: bool = False
-    #: All calls that have begun, each with what may be given back if it is cut short.
-    under_way: dict[asyncio.Task[None], Sequence[Claim]] = field(default_factory=dict)
+    #: All calls that have begun.
+    under_way: dict[asyncio.Task[None], tuple[AnyWork, Sequence[Any]]] = field(default_factory=dict)
 
     async def give_back(self, claims: Sequence[Claim]) -> None:
         """At the end: rows that anybody may begin again are due at once."""

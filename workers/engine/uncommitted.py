@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Generic
 
@@ -24,7 +25,8 @@ class Uncommitted(Generic[Outcome]):
         self._work = work
         self._free = free
         self._observer = observer
-        self.queue: asyncio.Queue[Result[Outcome]] = asyncio.Queue()  #: for the next transactions
+        self.queue: deque[Result[Outcome]] = deque()  #: for the next transactions
+        self.queued = asyncio.Event()  #: something is in the queue, or was when it was last looked at
         self.all: dict[Result[Outcome], None] = {}  #: in the order in which they came
         self.in_line: dict[Result[Outcome], None] = {}  #: of these, what was not set aside
         self.aside: Aside[Outcome] = Aside()
@@ -35,10 +37,24 @@ class Uncommitted(Generic[Outcome]):
     def add(self, value: Outcome, held: Slots | None = None) -> Result[Outcome]:
         """A result that has just come."""
         result = Result(value, asyncio.get_running_loop().time(), held)
+        if not self.all:
+            self.any.set()
+            self.none.clear()
         self.all[result] = self.in_line[result] = None
-        self.any.set()
-        self.none.clear()
         return result
+
+    def enqueue(self, result: Result[Outcome]) -> None:
+        """Have it go into one of the next transactions."""
+        self.queue.append(result)
+        if not self.queued.is_set():
+            self.queued.set()
+
+    async def next(self) -> Result[Outcome]:
+        """The first of the queue, once there is one."""
+        while not self.queue:
+            self.queued.clear()
+            await self.queued.wait()
+        return self.queue.popleft()
 
     @property
     def is_late(self) -> bool:
@@ -50,7 +66,7 @@ class Uncommitted(Generic[Outcome]):
         if oldest is not None and asyncio.get_running_loop().time() - oldest.added_at > STUCK_SECONDS:
             return True
         unkept = 0 if self._work.repeatable else self.aside.unkept
-        return self.aside.barred > BARRED_LIMIT or self.queue.qsize() + unkept > UNCOMMITTED_LIMIT
+        return self.aside.barred > BARRED_LIMIT or len(self.queue) + unkept > UNCOMMITTED_LIMIT
 
     def set_aside(self, results: Sequence[Result[Outcome]], *, barred: bool, tries: int = 0) -> None:
         """They wait for a lock: they are retried beside the others until it is gone."""

@@ -6,13 +6,14 @@ httpx's own client costs more than the exchange itself, and so do its requests a
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from types import TracebackType
 from typing import Protocol, Self
 
 import httpx
 
-from workers.http.messages import Reply, Request
+from workers.http.messages import Headers, Reply, Request
+from workers.http.time_limit import TimeLimit, TimeLimits
 
 
 class Transport(Protocol):
@@ -27,17 +28,22 @@ class Transport(Protocol):
 
 class LeanClient:
     """Hands requests to the wire as they are. There is no time-out: the caller bounds the whole exchange
-    (``asyncio.timeout``)."""
+    (``limit``)."""
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
         self.is_closed = False
+        self._limits = TimeLimits()
 
-    async def exchange(self, request: Request) -> Reply:
+    def limit(self, seconds: float) -> TimeLimit:
+        """A bound for an exchange, used by ``with``. Raises TimeoutError."""
+        return TimeLimit(self._limits, seconds)
+
+    def exchange(self, request: Request) -> Awaitable[Reply]:
         """The answer's head; the reply is to be closed. Raises what the transport raises."""
         if self.is_closed:
             raise RuntimeError("the client is closed")
-        return await self._transport.exchange(request)
+        return self._transport.exchange(request)
 
     async def aclose(self) -> None:
         """Send nothing more."""
@@ -53,17 +59,27 @@ class LeanClient:
         await self.aclose()
 
 
-def make_request(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Request:
-    """A request with these headers and no others (the wire adds Host and Content-Length).
+def make_request(
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None, signed: Mapping[str, str] | None = None
+) -> Request:
+    """A request with these headers and no others (the wire adds Host and Content-Length). Headers that differ from
+    request to request are ``signed``.
 
     Raises ``httpx.InvalidURL``, and ValueError for what can't be sent: a header that is not ASCII.
     """
-    _check_url(url)
-    if not all(map(str.isascii, headers.values())) or not all(map(str.isascii, headers)):
-        raise ValueError("a header that is not ASCII")
-    return Request(method, url, headers, body or b"")
+    steady, own = tuple(headers.items()), tuple(signed.items()) if signed else ()
+    _check(url, steady)
+    _check_ascii(own)
+    return Request(method, url, steady, body or b"", own)
 
 
 @functools.lru_cache(1024)
-def _check_url(url: str) -> None:
+def _check(url: str, headers: Headers) -> None:
     httpx.URL(url)
+    _check_ascii(headers)
+
+
+def _check_ascii(headers: Headers) -> None:
+    for name, value in headers:
+        if not (name.isascii() and value.isascii()):
+            raise ValueError("a header that is not ASCII")

@@ -49,7 +49,6 @@ class Connection(asyncio.Protocol):
         self._head_bytes = 0
         self._received = 0
         self._has_head = False
-        self._has_length = False
         self._is_whole = False
         self._chunks: list[bytes] = []
         self._buffered = 0
@@ -80,7 +79,7 @@ class Connection(asyncio.Protocol):
         while not self._has_head:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._news()
 
     async def read(self) -> bytes:
         """More of the body; empty at its end. Raises WireError or ConnectionError."""
@@ -89,7 +88,16 @@ class Connection(asyncio.Protocol):
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self._news()
+        return self._take()
+
+    def whole(self) -> bytes | None:
+        """The body's rest, if all of it has come. ``read`` brings no more then."""
+        if not self._is_whole:
+            return None
+        return self._take() if self._chunks else b""
+
+    def _take(self) -> bytes:
         data = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         self._chunks.clear()
         self._buffered = 0
@@ -112,16 +120,20 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def _wait(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
+    @property
+    def _has_length(self) -> bool:
+        """Whether the answer says by itself where it ends."""
+        return self.status in {204, 304} or any(name.lower() in _LENGTHS for name, _ in self.headers)
+
+    def _news(self) -> asyncio.Future[None]:
+        """Done when something has come, or gone wrong."""
+        self._waiter = waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _fail(self, error: Exception) -> None:
         if self._error is None and not self._is_whole:
@@ -185,8 +197,6 @@ class Connection(asyncio.Protocol):
             self._is_spoilt = True  # a second answer to one request
         elif not self._has_head:
             self.headers.append((name, value))
-            if name.lower() in _LENGTHS:
-                self._has_length = True
 
     def on_headers_complete(self) -> None:
         """The head is whole, unless it is that of an interim answer (100 Continue, 103 Early Hints)."""
@@ -196,11 +206,8 @@ class Connection(asyncio.Protocol):
         self.status = self._parser.get_status_code()
         if 100 <= self.status < 200:
             self.headers.clear()
-            self._has_length = False
             return
         self._has_head = True
-        if self.status in {204, 304}:
-            self._has_length = True
 
     def on_body(self, data: bytes) -> None:
         """A piece of the body."""

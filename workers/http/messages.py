@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 #: How far a request has got: no connection so far, so nothing of it has left; or it was written.
@@ -11,17 +11,27 @@ CONNECTING: Progress = "connecting"
 WRITTEN: Progress = "written"
 
 
+#: Names and values.
+Headers = tuple[tuple[str, str], ...]
+
+
 class Request:
-    """What is sent, as it is: the wire adds Host and Content-Length."""
+    """What is sent, as it is: the wire adds Host and Content-Length.
 
-    __slots__ = ("body", "headers", "method", "progress", "url")
+    ``headers`` are the same for many requests, and are written once for all of them; ``signed`` are this one's, their
+    names in lower case.
+    """
 
-    def __init__(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> None:
+    __slots__ = ("body", "headers", "method", "progress", "signed", "tell_wait", "url")
+
+    def __init__(self, method: str, url: str, headers: Headers, body: bytes, signed: Headers = ()) -> None:
         self.method = method
         self.url = url
         self.headers = headers
+        self.signed = signed
         self.body = body
         self.progress: Progress = CONNECTING
+        self.tell_wait: Callable[[float], None] | None = None  #: see ``telling_waits``
 
 
 class Reply:
@@ -36,6 +46,10 @@ class Reply:
     async def read(self) -> bytes:
         """More of the body; empty at its end."""
         raise NotImplementedError
+
+    def whole(self) -> bytes | None:
+        """The body, if it has come with the head; it is then read. None: ``read`` it."""
+        return None
 
     async def aclose(self) -> None:
         """Nothing more is read."""

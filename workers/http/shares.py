@@ -8,13 +8,13 @@ users that were slow lately and new ones may fill only a part of the pool, and n
 from __future__ import annotations
 
 from collections import Counter
-from enum import Enum
+from enum import StrEnum
 
 SLOW_SECONDS = 1.0  #: a user that lately held something for longer is slow
 KNOWN_USERS = 20_000  #: how many users' times are kept; the one that has changed least lately is forgotten first
 
 
-class Pace(Enum):
+class Pace(StrEnum):
     """What is known of a user."""
 
     QUICK = "quick"

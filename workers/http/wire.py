@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import functools
+from collections.abc import Sequence
 
 import httpx
 
 from workers.http.connection import Connection
 from workers.http.dialling import Dialler, Origin
 from workers.http.errors import ClosedEarly, Unsendable
-from workers.http.messages import WRITTEN, Reply, Request
+from workers.http.messages import WRITTEN, Headers, Reply, Request
+from workers.http.name_lookup import telling_waits
 
 #: These change nothing, so they may be sent again where a kept connection turns out to have been closed.
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -40,12 +42,16 @@ class Wire:
 
     async def exchange(self, request: Request) -> Reply:
         """The answer's head. Its body is read from the reply, still compressed if it came so."""
-        origin, beginning = _read_url(request.method, request.url)
+        origin, beginning = _begin(request.method, request.url, request.headers)
         written = _write(beginning, request)
         if self._slots is not None:
             await self._slots.acquire()
         try:
-            connection = await self._exchange(origin, request, written)
+            connection = self._take(origin)
+            repeatable = request.method in _REPEATABLE
+            if connection is None or not await _ask(connection, request, written, repeatable=repeatable):
+                connection = await self._connect(origin, request)
+                await _ask(connection, request, written)
         except BaseException:
             self._free_slot()
             raise
@@ -62,17 +68,12 @@ class Wire:
             self._sweep.cancel()
             self._sweep = None
 
-    async def _exchange(self, origin: Origin, request: Request, written: bytes) -> Connection:
-        """The connection whose answer has begun."""
-        connection = self._take(origin)
-        if connection is not None:
-            try:
-                return await _ask(connection, request, written)
-            except (ClosedEarly, ConnectionError):
-                if request.method not in _REPEATABLE or not connection.heard_nothing:
-                    raise
-        fresh = await self._dialler.connect(origin, Connection(self._received_limit))
-        return await _ask(fresh, request, written)
+    async def _connect(self, origin: Origin, request: Request) -> Connection:
+        connection = Connection(self._received_limit)
+        if request.tell_wait is None:
+            return await self._dialler.connect(origin, connection)
+        with telling_waits(request.tell_wait):
+            return await self._dialler.connect(origin, connection)
 
     def _take(self, origin: Origin) -> Connection | None:
         connections = self._idle.get(origin)
@@ -115,15 +116,19 @@ class Wire:
             self._slots.release()
 
 
-async def _ask(connection: Connection, request: Request, written: bytes) -> Connection:
+async def _ask(connection: Connection, request: Request, written: bytes, *, repeatable: bool = False) -> bool:
+    """Send the request and wait for the answer's head. False: the connection had been closed, nothing came over it, and
+    the request may be sent again."""
     try:
         connection.send(written)
         request.progress = WRITTEN
         await connection.read_head()
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if repeatable and connection.heard_nothing and isinstance(error, (ClosedEarly, ConnectionError)):
+            return False
         raise
-    return connection
+    return True
 
 
 class _Kept(Reply):
@@ -132,13 +137,17 @@ class _Kept(Reply):
     __slots__ = ("_connection", "_origin", "_wire")
 
     def __init__(self, wire: Wire, origin: Origin, connection: Connection) -> None:
-        super().__init__(connection.status, connection.headers)
+        self.status_code, self.raw_headers = connection.status, connection.headers
         self._wire, self._origin = wire, origin
         self._connection: Connection | None = connection
 
     async def read(self) -> bytes:
         """More of the body; empty at its end."""
         return await self._connection.read() if self._connection is not None else b""
+
+    def whole(self) -> bytes | None:
+        """The body, if it has come with the head."""
+        return self._connection.whole() if self._connection is not None else b""
 
     async def aclose(self) -> None:
         """Give the connection back, or close it."""
@@ -148,7 +157,7 @@ class _Kept(Reply):
 
 
 @functools.lru_cache(1024)
-def _read_url(method: str, text: str) -> tuple[Origin, str]:
+def _begin(method: str, text: str, headers: Headers) -> tuple[Origin, str]:
     """Where it leads, and how a request for it begins. Raises Unsendable."""
     url = httpx.URL(text)
     if url.scheme not in _PORTS or not url.host:
@@ -156,16 +165,21 @@ def _read_url(method: str, text: str) -> tuple[Origin, str]:
     port = url.port if url.port is not None else _PORTS[url.scheme]
     target = url.raw_path.decode("ascii")
     netloc = url.netloc.decode("ascii")
-    return Origin(url.scheme, url.raw_host.decode("ascii"), port), f"{method} {target} HTTP/1.1\r\nhost: {netloc}\r\n"
+    origin = Origin(url.scheme, url.raw_host.decode("ascii"), port)
+    lines = _lines([(name.lower(), value) for name, value in headers])
+    return origin, f"{method} {target} HTTP/1.1\r\nhost: {netloc}\r\n{lines}"
 
 
 def _write(beginning: str, request: Request) -> bytes:
-    """The request's bytes. Raises Unsendable for a header that would be more than a line."""
+    """The request's bytes. Raises Unsendable."""
     body = request.body
-    lines = [f"{name.lower()}: {value}\r\n" for name, value in request.headers.items()]
-    if body or request.method not in _REPEATABLE:
-        lines.append(f"content-length: {len(body)}\r\n")
-    head = f"{beginning}{''.join(lines)}\r\n"
-    if head.count("\n") != len(lines) + 3 or head.count("\r") != len(lines) + 3 or "\0" in head:
+    length = f"content-length: {len(body)}\r\n" if body or request.method not in _REPEATABLE else ""
+    return f"{beginning}{_lines(request.signed)}{length}\r\n".encode("ascii") + body
+
+
+def _lines(headers: Sequence[tuple[str, str]]) -> str:
+    """Raises Unsendable for a header that would be more than a line."""
+    text = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
         raise Unsendable("a header that is not a line")
-    return head.encode("ascii") + body
+    return text

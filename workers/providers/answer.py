@@ -60,17 +60,26 @@ class Answer:
     def json(self) -> object:
         """The parsed body, its numbers digit for digit; None if it is no JSON."""
         try:
-            return read_json(self.body.decode(self._encoding()))
+            return read_json(self._utf8() or self.body.decode(self._encoding()))
         except (JsonError, ValueError):
             return None
 
     def text(self) -> str:
         """The body for people: undecodable bytes are replaced."""
-        return self.body.decode(self._encoding(), "replace")
+        return self._utf8() or self.body.decode(self._encoding(), "replace")
 
     def raw(self) -> str:
         """The body's text as it may be stored: no secrets, no NUL characters, at most 16 KiB."""
         return self.keep(self.text())
+
+    def _utf8(self) -> str | None:
+        """The text of a body that is surely UTF-8, as nearly all are: an object, and its second byte no zero."""
+        if self.body[:1] != b"{" or self.body[1:2] == b"\0":
+            return None
+        try:
+            return self.body.decode()
+        except UnicodeDecodeError:
+            return None
 
     def _encoding(self) -> str:
         """JSON is UTF-8 (RFC 8259), whatever the server's default says. Only a body that is not counts as declared.
@@ -93,6 +102,8 @@ class Answer:
         """Any text of the answer, as it may be stored."""
         # Secrets are masked before the cut, which could leave a part of one that is no longer recognised.
         safe = mask(text, self.secrets).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        if safe.isascii():
+            return safe[:MAX_RAW_BYTES]
         return safe.encode("utf-8", "replace")[:MAX_RAW_BYTES].decode("utf-8", "ignore")
 
     def reason(self, *words: str) -> str:

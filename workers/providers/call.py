@@ -5,7 +5,6 @@ The wire's exceptions tell it, and where the time-out came first, how far the re
 
 from __future__ import annotations
 
-import asyncio
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from workers.http.client import LeanClient, make_request
 from workers.http.dialling import Dialler, Lookup, remembering
 from workers.http.errors import NotSent, Unsendable
 from workers.http.faults import fault_of
-from workers.http.messages import CONNECTING, Request
+from workers.http.messages import CONNECTING, Reply, Request
 from workers.http.name_lookup import SystemLookup
 from workers.http.trust import public_tls
 from workers.http.wire import Wire
@@ -90,17 +89,17 @@ class Call:
         ``secrets`` are masked in everything that is quoted from the answer.
         """
         asked_at = self._clock()
-        request = self._prepare(method, url, FIXED_HEADERS | dict(headers), body)
+        request = self._prepare(method, url, {**FIXED_HEADERS, **headers}, body)
         if isinstance(request, str):
             return Failure(never_sent=True, reason=request, asked_at=asked_at)
         if (count := _count.get()) is not None:
             count.made += 1
-        scope = asyncio.timeout(timeout_seconds)
+        limit = self._client.limit(timeout_seconds)
         try:
-            async with scope:
+            with limit:
                 status, answered, content = await self._exchange(request)
         except Exception as error:  # noqa: BLE001 - the transport raises anything; each exception is an outcome
-            return _read_failure(error, request, asked_at, timed_out=scope.expired())
+            return _read_failure(error, request, asked_at, timed_out=limit.is_expired)
         return Answer(status=status, headers=answered, body=content, asked_at=asked_at, secrets=tuple(secrets))
 
     def _prepare(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> Request | str:
@@ -115,15 +114,23 @@ class Call:
     async def _exchange(self, request: Request) -> tuple[int, Mapping[str, str], bytes]:
         reply = await self._client.exchange(request)
         try:
-            content = bytearray()
-            while chunk := await reply.read():
-                content += chunk
-                if len(content) > MAX_BODY_BYTES:
-                    raise _TooLargeError
+            content = reply.whole()
+            if content is None:
+                content = await _read(reply)
+            if len(content) > MAX_BODY_BYTES:
+                raise _TooLargeError
             answered = _plain_headers(reply.raw_headers)
-            return reply.status_code, answered, _unpack(bytes(content), answered.get("content-encoding", ""))
+            return reply.status_code, answered, _unpack(content, answered.get("content-encoding", ""))
         finally:
             await reply.aclose()
+
+
+async def _read(reply: Reply) -> bytes:
+    """The body; of one that is too large, not all."""
+    content = bytearray()
+    while len(content) <= MAX_BODY_BYTES and (chunk := await reply.read()):
+        content += chunk
+    return bytes(content)
 
 
 def _plain_headers(raw: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -142,7 +149,7 @@ def _unpack(content: bytes, encoding: str) -> bytes:
 
     Not by httpx, which has no bound: 2 KB, packed twice, became 1 GB and held up every call for 15 s.
     """
-    name = encoding.strip().lower()
+    name = encoding and encoding.strip().lower()
     if name not in {"gzip", "x-gzip", "deflate"}:
         return content
     try:

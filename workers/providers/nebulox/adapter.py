@@ -7,6 +7,7 @@ callback brings: see ``callbacks`` and ``verify``.
 from __future__ import annotations
 
 import asyncio
+import functools
 from collections.abc import Mapping, Sequence
 
 from simplejson import RawJSON
@@ -121,7 +122,8 @@ def _write_fields(order: Order | CreateRequest, account: Account) -> dict[str, s
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _choose(field: str, wanted: str | None, listed: Sequence[str]) -> str | None:
+@functools.lru_cache(256)
+def _choose(field: str, wanted: str | None, listed: tuple[str, ...]) -> str | None:
     """What the order asks for, in the listed spelling. Raises OrderError if it is not listed."""
     if wanted is None:
         return None
@@ -145,7 +147,6 @@ def _read_made(answer: Answer, order_id: str) -> CreateAnswer:
     if echo is not None and not echoes(order_id, echo):
         return doubt(answer, "the answer is about another order", told=told)
     return Created(
-        asked_at=answer.asked_at,
         raw=answer.raw(),
         told=told,
         provider_ref=ref,

@@ -71,7 +71,6 @@ def build_created(answer: Answer, data: Mapping[str, object], invoice_id: str, s
     order_id = read_text(data.get("order_id"), MAX_REF)
     expires_at, lifetime_minutes = _read_expiry(data, answer.asked_at, invoice_id)
     return Created(
-        asked_at=answer.asked_at,
         raw=answer.raw(),
         told=told,
         provider_ref=read_text(data.get("track_id"), MAX_REF) or "",
