@@ -256,7 +256,12 @@ def _number(value: float) -> str:
 
 
 #: How values of these types are written. The encoder, which makes its own encoder anew for each text, takes the others.
-_WRITERS: Mapping[type, Callable[[Any], str]] = {str: encode_basestring, int: int.__repr__, float: _number}
+_WRITERS: Mapping[type, Callable[[Any], str]] = {
+    str: encode_basestring,
+    int: int.__repr__,
+    float: _number,
+    type(None): lambda _: "null",
+}
 
 
 def json_line(event: Mapping[str, object]) -> str:

@@ -51,9 +51,9 @@ def payment_uri(network: str | None, currency: str | None, address: str | None, 
 
     None for any other coin, and for an amount finer than the coin's smallest unit: wallets would refuse or round it.
     """
-    chain = network_id(network)
     if not address or not currency or amount is None or amount <= 0:
         return None
+    chain = network_id(network)
     if chain == NETWORK_IDS["bitcoin"] and currency.upper() == "BTC":
         satoshi = base_units(amount, BITCOIN_DECIMALS)
         return f"bitcoin:{quote(address)}?amount={plain_value(amount)}" if satoshi else None

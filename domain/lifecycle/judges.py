@@ -84,6 +84,8 @@ def contradicted(invoice: InvoiceView, evidence: Evidence, decision: Decision, e
 def tell_owed(invoice: InvoiceView, epoch: int) -> Decision | None:
     """Tell the next contradiction that was found before the shop knew of the invoice. None: there is none, or the shop
     still doesn't know of it."""
+    if not invoice.contradicted:
+        return None
     known = Contradicted.read(invoice.contradicted)
     if not known.owed or invoice.status in SILENT:
         return None

@@ -23,6 +23,7 @@ from domain.evidence import (
     Unreachable,
 )
 from domain.lifecycle import contradicted
+from workers.store.judging.fields import fields_of
 from workers.store.judging.owners import Owners, settle_owner
 from workers.store.judging.work import Judgement, Work
 from workers.store.storable import storable
@@ -46,7 +47,7 @@ def set_aside(work: Work, judgement: Judgement, evidence: Evidence) -> Decision 
     invoice = work.invoices[judgement.invoice_id]
     if claim.lane != invoice.provider_account:
         # The order has gone on to another account since: what the previous one says (again) must not move it once more.
-        again: Agenda = {Stage.CREATE: work.now} if work.holds((Stage.CREATE.value, invoice.id)) else {}
+        again: Agenda = {Stage.CREATE: work.now} if work.holds((Stage.CREATE, invoice.id)) else {}
         if not isinstance(evidence, Created):
             return Decision("noted", agenda=again)
         twin = Decision("contradiction", agenda=again, note=f"account: {claim.lane} made it too")
@@ -62,13 +63,13 @@ def _overtaken(work: Work, judgement: Judgement, evidence: Evidence) -> bool:
     moves = isinstance(evidence, OrderRefused) and work.invoices[judgement.invoice_id].fallbacks
     if judgement.claim is None or not (moves or isinstance(evidence, _OF_ONE_CALL)):
         return False
-    row = work.rows.get((Stage.CREATE.value, judgement.invoice_id))
+    row = work.rows.get((Stage.CREATE, judgement.invoice_id))
     return row is None or row.lease_token != judgement.claim.token
 
 
 def _completed(work: Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOut:
     """The clock's word, with what only the locked rows tell: whether another create is under way, or was lost."""
-    key = (Stage.CREATE.value, invoice_id)
+    key = (Stage.CREATE, invoice_id)
     row = work.rows.get(key)
     # Given back, parked or redriven: an earlier holder may have called.
     lost = row is not None and row.claims > 0 and row.lease_token is None
@@ -78,9 +79,8 @@ def _completed(work: Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOu
 
 def _storable(evidence: Evidence) -> Evidence:
     """Sources may say anything: what a database can't store is escaped."""
-    names = [field.name for field in dataclasses.fields(evidence)]
-    texts = {name: text for name in names if isinstance(text := getattr(evidence, name), str)}
-    changed: dict[str, Any] = {name: kept for name, text in texts.items() if (kept := storable(text)) != text}
+    texts = [(name, value) for name, value in fields_of(evidence) if isinstance(value, str)]
+    changed: dict[str, Any] = {name: kept for name, text in texts if (kept := storable(text)) != text}
     if isinstance(evidence, Seen) and evidence.others:
         changed["others"] = tuple(_storable(one) for one in evidence.others)
     return dataclasses.replace(evidence, **changed) if changed else evidence

@@ -32,13 +32,14 @@ def write_agenda(connection: Connection, work: Work) -> set[Lane]:
     moved: list[dict[str, object]] = []
     added: list[dict[str, object]] = []
     lanes: set[Lane] = set()
+    soon = work.now + SOON
     due = {key for key, due_at in work.agenda.items() if due_at is not None}
     for key in sorted(due | ((work.agenda.keys() | work.held.keys()) & work.rows.keys())):
         row, due_at = work.rows.get(key), work.agenda.get(key)
-        ours = work.holds(key)
+        ours = row is not None and work.holds(key)
         if row is None:
             if due_at is not None:
-                added.append(_row(key, due_at) | {"lane": _lane(work, key)})
+                added.append(_row(key, due_at, lane=_lane(work, key)))
         elif key not in work.agenda and not ours:
             continue  # the lease was lost meanwhile: whoever holds the row now decides about it
         elif due_at is None:
@@ -46,8 +47,8 @@ def write_agenda(connection: Connection, work: Work) -> set[Lane]:
         elif row.lease_token is None or ours:
             lane = _lane(work, key)
             elsewhere = {} if lane == row.lane else {"lane": lane}  # its account, or its kind of look-up, has changed
-            moved.append(_row(key, due_at) | {"lease_token": None} | elsewhere)
-        if due_at is not None and due_at <= work.now + (SOON if key[0] == Stage.CLOCK.value else timedelta(0)):
+            moved.append(_row(key, due_at, lease_token=None, **elsewhere))
+        if due_at is not None and due_at <= (soon if key[0] == Stage.CLOCK else work.now):
             lanes.add((Stage(key[0]), _lane(work, key)))
     _execute_agenda(connection, gone, moved, added)
     return lanes
@@ -85,15 +86,15 @@ def _execute_agenda(
     insert_rows(connection, AGENDA, added)
 
 
-def _row(key: tuple[str, str], due_at: datetime) -> dict[str, object]:
-    return {"stage": key[0], "subject": key[1], "due_at": due_at, "claims": 0, "pokes": 0}
+def _row(key: tuple[str, str], due_at: datetime, **more: object) -> dict[str, object]:
+    return {"stage": str(key[0]), "subject": key[1], "due_at": due_at, "claims": 0, "pokes": 0, **more}
 
 
 def _lane(work: Work, key: tuple[str, str]) -> str:
     stage, invoice_id = key
     account: str = work.invoices[invoice_id].provider_account
-    if stage == Stage.CHECK.value:
+    if stage == Stage.CHECK:
         return work.look_lanes.get(invoice_id, account)
-    if stage == Stage.CREATE.value:
+    if stage == Stage.CREATE:
         return work.create_lanes.get(invoice_id, account)
-    return CLOCK_LANE if stage == Stage.CLOCK.value else account
+    return CLOCK_LANE if stage == Stage.CLOCK else account

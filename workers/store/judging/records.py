@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 from collections.abc import Mapping
@@ -24,6 +23,7 @@ from domain.evidence import (
 )
 from domain.exact_json import write_json
 from workers.store.bulk import How, execute_keyed, keyed, locking, update_rows
+from workers.store.judging.fields import fields_of
 from workers.store.judging.work import Judgement, Work
 from workers.store.storable import storable
 from workers.store.tables import EVIDENCE
@@ -129,12 +129,8 @@ def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:
 
 
 def _told(evidence: Evidence) -> dict[str, object]:
-    names = [field.name for field in dataclasses.fields(evidence) if field.name not in _NOT_TOLD]
-    told = {name: _plain(value) for name in names if (value := getattr(evidence, name)) is not None}
+    said = [(name, value) for name, value in fields_of(evidence) if value is not None and name not in _NOT_TOLD]
+    told = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in said}
     if isinstance(evidence, Seen) and evidence.others:
         told["others"] = [_told(one) for one in evidence.others]
     return told
-
-
-def _plain(value: object) -> object:
-    return value.isoformat() if isinstance(value, datetime) else value

@@ -64,7 +64,7 @@ def judge(
 
 def _judge_one(work: Work, judgement: Judgement, policy_of: Callable[[str], Policy], owners: Owners) -> Outcome:
     if judgement.claim is not None:
-        work.held[judgement.claim.stage.value, judgement.invoice_id].add(judgement.claim.token)
+        work.held[judgement.claim.stage, judgement.invoice_id].add(judgement.claim.token)
     invoice = work.invoices.get(judgement.invoice_id)
     if invoice is None:
         return Outcome(judgement.invoice_id, "missing")
@@ -121,7 +121,7 @@ def _change(work: Work, invoice: SimpleNamespace, decision: Decision) -> None:
         vars(invoice).update(decision.changes)
         work.changes[invoice.id].update(decision.changes)
     for stage, due_at in decision.agenda.items():
-        work.agenda[stage.value, invoice.id] = due_at
+        work.agenda[stage, invoice.id] = due_at
 
 
 def _tell_unheard(work: Work, invoice: SimpleNamespace, unheard: CalledBack, policy: Policy) -> None:
@@ -162,8 +162,8 @@ def _contradiction(decision: Decision) -> dict[str, str] | None:
 
 def _write_invoices(connection: Connection, work: Work) -> None:
     """One statement per set of changed columns, its rows sorted by key."""
-    groups: dict[tuple[str, ...], list[dict[str, object]]] = defaultdict(list)
+    groups: dict[frozenset[str], list[dict[str, object]]] = defaultdict(list)
     for invoice_id, changes in sorted(work.changes.items()):
-        groups[tuple(sorted(changes))].append({"id": invoice_id, **changes})
+        groups[frozenset(changes)].append({"id": invoice_id, **changes})
     for rows in groups.values():
         update_rows(connection, INVOICE, ("id",), rows)
