@@ -46,7 +46,8 @@ def move(case: Case, target: Status, reason: str | None, changes: Changes, agend
     if target not in TRANSITIONS[case.status]:
         raise IllegalMoveError(f"{case.status} -> {target}")
     told = target not in SILENT
-    fields: Changes = {**changes, "status": target.value, "reason": reason, "updated_at": case.now}
+    status = target.value
+    fields: Changes = {**changes, "status": status, "reason": reason, "updated_at": case.now}
     if told:
         fields["sequence"] = next_sequence(case.invoice.sequence, case.epoch)
     if target not in OPEN:
@@ -58,7 +59,7 @@ def move(case: Case, target: Status, reason: str | None, changes: Changes, agend
         agenda, fields = _still_called(case, agenda, fields)
     if case.invoice.fallbacks:  # made, in doubt or closed: no other account may make it any more
         fields["fallbacks"] = None
-    return Decision("applied", fields, f"invoice.{target.value}" if told else None, dict(agenda))
+    return Decision("applied", fields, f"invoice.{status}" if told else None, dict(agenda))
 
 
 def _still_called(case: Case, agenda: Agenda, fields: Changes) -> tuple[Agenda, Changes]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict
 
 from sqlalchemy import (
     ARRAY,
@@ -17,8 +17,10 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     Executable,
     FromClause,
+    LargeBinary,
     String,
     Table,
     any_,
@@ -31,6 +33,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.sqlite import insert as sqlite_insert
+from sqlalchemy.types import TypeEngine
 
 from workers.store.quick import execute
 from workers.store.rows import Found, Insert, Query, StoredRow
@@ -224,9 +227,19 @@ def _parameters(arrays: Mapping[str, list[object]], same: Mapping[str, object]) 
 
 def _given(table: Table, names: Sequence[str]) -> FromClause:
     """Arrays as rows to select from."""
-    arrays = [bindparam(f"all_{name}", type_=ARRAY(table.c[name].type)) for name in names]
+    arrays = [bindparam(f"all_{name}", type_=ARRAY(_item_type(table.c[name].type))) for name in names]
     columns = [column(name, table.c[name].type) for name in names]
     return func.unnest(*arrays).table_valued(*columns).render_derived(name="given")
+
+
+def _item_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    """Bytes as they are: the driver knows them, and SQLAlchemy would wrap each."""
+    return _PlainBytes() if isinstance(kind, LargeBinary) else kind
+
+
+class _PlainBytes(LargeBinary):
+    def bind_processor(self, dialect: Dialect) -> None:
+        return None
 
 
 def _once(table: Table, names: Sequence[str]) -> dict[str, object]:

@@ -31,10 +31,10 @@ def lock_invoices(
     if locks == "skip":
         connection.execute(SHORT_WAIT)
     invoices = execute_keyed(connection, locking(_locked_invoices, locks), ("id",), [(key,) for key in ids])
-    names = tuple(invoices.keys())
-    found = {row.id: SimpleNamespace(**dict(zip(names, row, strict=True))) for row in invoices.all()}
+    found = {row["id"]: SimpleNamespace(**row) for row in invoices.mappings()}
     skipped = _skipped(connection, [key for key in ids if key not in found]) if locks == "skip" else set()
-    keys = [(stage.value, key) for stage in STAGES for key in ids if key not in skipped]
+    free = [key for key in ids if key not in skipped] if skipped else ids
+    keys = [(stage, key) for stage in (stage.value for stage in STAGES) for key in free]
     rows = execute_keyed(connection, locking(_locked_rows, locks), _KEY, keys).all()
     agenda: dict[tuple[str, str], LockedRow] = {(row.stage, row.subject): row for row in rows}
     if locks == "skip":  # no row comes or goes without its invoice's lock

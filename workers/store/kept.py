@@ -181,7 +181,8 @@ def claim_creates(
     for lane in lanes:
         room = limit - len(claimed)
         found = claim_invoices(connection, database, Stage.CREATE, lane, room, lease_seconds, lost)
-        claimed += [(claim._replace(lane=account_of(lane)), invoice) for claim, invoice in found]
+        account = account_of(lane)
+        claimed += found if account == lane else [(claim._replace(lane=account), invoice) for claim, invoice in found]
         if len(claimed) >= limit or any(claim.lost for claim, _ in claimed):
             break
     again = {

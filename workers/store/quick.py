@@ -50,22 +50,26 @@ _PLANS: LRUCache[Any, tuple[_Plan | None]] = LRUCache(2000)
 class _Answer:
     """What a statement found; as much of SQLAlchemy's result as is used."""
 
-    __slots__ = ("_keys", "_rows", "rowcount")
+    __slots__ = ("_cells", "_keys", "rowcount")
 
-    def __init__(self, keys: Sequence[str], rows: list[StoredRow], rowcount: int) -> None:
-        self._keys, self._rows, self.rowcount = keys, rows, rowcount
+    def __init__(self, keys: Sequence[str], cells: Sequence[Sequence[object]], rowcount: int) -> None:
+        self._keys, self._cells, self.rowcount = keys, cells, rowcount
 
     def all(self) -> list[StoredRow]:
         """Every row."""
-        return self._rows
+        return list(map(_row(tuple(self._keys)), self._cells)) if self._cells else []
 
     def scalars(self) -> list[Any]:
         """The first column."""
-        return [row[0] for row in self._rows]
+        return [cells[0] for cells in self._cells]
+
+    def mappings(self) -> list[dict[str, Any]]:
+        """Every row by its columns' names."""
+        return [dict(zip(self._keys, cells, strict=True)) for cells in self._cells]
 
     def one(self) -> StoredRow:
         """The only row. Raises ValueError for none or several."""
-        [row] = self._rows
+        [row] = self.all()
         return row
 
     def keys(self) -> Sequence[str]:
@@ -73,7 +77,7 @@ class _Answer:
         return self._keys
 
     def __iter__(self) -> Iterator[StoredRow]:
-        return iter(self._rows)
+        return iter(self.all())
 
 
 def execute(connection: Connection, statement: Executable, given: Mapping[str, object]) -> Found:
@@ -98,7 +102,7 @@ def execute(connection: Connection, statement: Executable, given: Mapping[str, o
     finally:
         cursor.close()
     cells = [_read(row, plan.readers) for row in found] if plan.readers else found
-    return _Answer(names, list(map(_row(names), cells)) if cells else [], count)
+    return _Answer(names, cells, count)
 
 
 def _read(row: Sequence[object], readers: Sequence[tuple[int, Convert]]) -> Sequence[object]:
@@ -112,8 +116,7 @@ def _read(row: Sequence[object], readers: Sequence[tuple[int, Convert]]) -> Sequ
 @functools.lru_cache(1000)
 def _row(names: tuple[str, ...]) -> Convert:
     """Makes a row of these columns."""
-    made: Convert = cast("Any", namedtuple("Row", names, rename=True))._make
-    return made
+    return functools.partial(tuple.__new__, cast("Any", namedtuple("Row", names, rename=True)))
 
 
 def _is_quick(connection: Connection) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -34,6 +34,9 @@ class Found(Protocol):
 
     def scalars(self) -> Iterable[Any]:
         """The first column."""
+
+    def mappings(self) -> Iterable[Mapping[Any, Any]]:
+        """Every row by its columns' names."""
 
     def one(self) -> StoredRow:
         """The only row."""

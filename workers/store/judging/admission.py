@@ -79,8 +79,11 @@ def _completed(work: Work, evidence: ClockRanOut, invoice_id: str) -> ClockRanOu
 
 def _storable(evidence: Evidence) -> Evidence:
     """Sources may say anything: what a database can't store is escaped."""
-    texts = [(name, value) for name, value in fields_of(evidence) if isinstance(value, str)]
-    changed: dict[str, Any] = {name: kept for name, text in texts if (kept := storable(text)) != text}
+    changed: dict[str, Any] = {
+        name: kept
+        for name, value in fields_of(evidence)
+        if isinstance(value, str) and (kept := storable(value)) != value
+    }
     if isinstance(evidence, Seen) and evidence.others:
         changed["others"] = tuple(_storable(one) for one in evidence.others)
     return dataclasses.replace(evidence, **changed) if changed else evidence

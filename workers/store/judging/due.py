@@ -36,15 +36,14 @@ def write_agenda(connection: Connection, work: Work) -> set[Lane]:
     due = {key for key, due_at in work.agenda.items() if due_at is not None}
     for key in sorted(due | ((work.agenda.keys() | work.held.keys()) & work.rows.keys())):
         row, due_at = work.rows.get(key), work.agenda.get(key)
-        ours = row is not None and work.holds(key)
         if row is None:
             if due_at is not None:
                 added.append(_row(key, due_at, lane=_lane(work, key)))
-        elif key not in work.agenda and not ours:
+        elif key not in work.agenda and not work.holds(key):
             continue  # the lease was lost meanwhile: whoever holds the row now decides about it
         elif due_at is None:
-            gone[key] = row
-        elif row.lease_token is None or ours:
+            gone[row.stage, row.subject] = row
+        elif row.lease_token is None or work.holds(key):
             lane = _lane(work, key)
             elsewhere = {} if lane == row.lane else {"lane": lane}  # its account, or its kind of look-up, has changed
             moved.append(_row(key, due_at, lease_token=None, **elsewhere))

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from operator import attrgetter
 
 from domain.evidence import Evidence
 
+#: By kind: its fields' names, and what reads them all. Each kind has several, so the values come as a tuple.
+_READERS: dict[type[Evidence], tuple[tuple[str, ...], Callable[[Evidence], tuple[object, ...]]]] = {}
+
 
 def fields_of(evidence: Evidence) -> Iterable[tuple[str, object]]:
     """Its fields' names, each with its value."""
-    names, read = _reader(type(evidence))
+    kind = type(evidence)
+    if kind not in _READERS:
+        names = tuple(field.name for field in dataclasses.fields(kind))
+        _READERS[kind] = names, attrgetter(*names)
+    names, read = _READERS[kind]
     return zip(names, read(evidence), strict=True)
-
-
-@functools.cache
-def _reader(kind: type[Evidence]) -> tuple[tuple[str, ...], attrgetter[tuple[object, ...]]]:
-    names = tuple(field.name for field in dataclasses.fields(kind))
-    return names, attrgetter(*names)  # each kind has several fields, so this gives a tuple

@@ -18,6 +18,10 @@ PLAIN = MetaData()
 LONGEST_PROCESS, LONGEST_NAME, LONGEST_ORIGIN = 200, 100, 200
 
 
+def _read_amount(value: str | None) -> Decimal | None:
+    return None if value is None else Decimal(value)
+
+
 class ExactAmount(TypeDecorator[Decimal]):
     """A decimal kept as its text on every database: SQLite's numeric columns go through floats."""
 
@@ -27,8 +31,18 @@ class ExactAmount(TypeDecorator[Decimal]):
     def process_bind_param(self, value: Decimal | None, dialect: Dialect) -> str | None:
         return None if value is None else format_amount(value)
 
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], Decimal | None]:
+        """Read often: without the layer that calls ``process_result_value``."""
+        return _read_amount
+
     def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
-        return None if value is None else Decimal(value)
+        return _read_amount(value)
+
+
+def _aware(value: datetime | None) -> datetime | None:
+    if value is not None and value.tzinfo is None:
+        raise ValueError("a time without a zone must not reach the database")
+    return value
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -40,12 +54,13 @@ class UtcTime(TypeDecorator[datetime]):
     def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[datetime]:
         return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
 
+    def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], object] | None:
+        """Written often: on PostgreSQL without the layer that calls ``process_bind_param``."""
+        return _aware if dialect.name == "postgresql" else super().bind_processor(dialect)
+
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a zone must not reach the database")
-        return value if dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
+        value = _aware(value)
+        return value if value is None or dialect.name == "postgresql" else value.astimezone(UTC).replace(tzinfo=None)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[object], datetime | None] | None:
         """None for PostgreSQL: what it sends has the session's zone, UTC."""
