@@ -129,8 +129,11 @@ def _said_by(judgement: Judgement, invoice: SimpleNamespace) -> dict[str, str]:
 
 
 def _told(evidence: Evidence) -> dict[str, object]:
-    said = [(name, value) for name, value in fields_of(evidence) if value is not None and name not in _NOT_TOLD]
-    told = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in said}
+    told = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in fields_of(evidence)
+        if value is not None and name not in _NOT_TOLD
+    }
     if isinstance(evidence, Seen) and evidence.others:
         told["others"] = [_told(one) for one in evidence.others]
     return told
