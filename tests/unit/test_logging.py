@@ -202,14 +202,13 @@ def test_lines_that_are_held_back_come_whole_and_in_order_in_few_writes(own_logg
     out = Pieces()
     logs.configure_logging("json", "info", out)
     log = structlog.get_logger()
-    with pytest.raises(ZeroDivisionError), lines_together():
+    with lines_together():
         for number in range(100):
             log.info("order.accepted", order_id=f"ä{number}")
         with lines_together():
             log.info("order.accepted", order_id="within", text="x" * 10_000)
         log.info("order.accepted", order_id="last")
         assert out.writes == []
-        _ = 1 / 0
     assert [json.loads(line)["order_id"] for line in out.getvalue().splitlines()] == [
         *(f"ä{number}" for number in range(100)),
         "within",
