@@ -83,7 +83,7 @@ def test_one_that_came_by_message_is_kept(service, monkeypatch):
     monkeypatch.setattr(tasks, "_desk", lambda: desk)
     traced = message(order("1"), traceparent=PARENT, tracestate="shop=1")
     bare, bad = message(order("2")), message(order("3"), traceparent="00-bad", tracestate="a=1")
-    tasks.create([[*one.arguments, one.id] for one in (traced, bare, bad)])
+    tasks.create([traced, bare, bad])
     kept = {row.order_id: row.trace for row in rows(service.store.database, INVOICE)}
     assert kept == {"1": f"{PARENT} shop=1", "2": None, "3": None}
     assert rows(service.store.database, REJECTED) == []

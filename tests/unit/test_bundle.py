@@ -80,7 +80,7 @@ def add(gathering, *names, task=CREATE):
 
 def names(bundle):
     """The ids of what a bundle holds, a list for each kind of call."""
-    return [[arguments[-1] for arguments in one] for one in bundle.payload[0]]
+    return [[call.id for call in one] for one in bundle.payload[0]]
 
 
 def test_what_comes_in_at_one_moment_is_handed_over_at_once_orders_first(gathering, clock, bundles):

@@ -50,6 +50,29 @@ def test_both_protocols_come_out_the_same(task, fields):
     assert (old.task, old.id, fields_of(old), old.arguments[2]) == (task, "id-1", fields, None)
 
 
+@pytest.mark.parametrize("fields", [FIELDS, {"metadata": {"ä\n": "€", "n": 1}}, {}, {"price": "\U0001f600"}])
+@pytest.mark.parametrize("is_ascii", [True, False])
+def test_an_order_s_text_and_key_are_the_same_whether_they_are_made_at_once_or_later(fields, is_ascii):
+    body = json.dumps([[], fields, {}], ensure_ascii=is_ascii)
+    later = protocol_2(body=body.encode(), expires="2026-11-21T21:00:00Z", traceparent=f"00-{'1' * 32}-{'2' * 16}-01")
+    key = message_key({"id": "id-1"}, {"delivery_tag": "tag-1"}, body.encode())
+    expires, trace = "2026-11-21T21:00:00+00:00", f"00-{'1' * 32}-{'2' * 16}-01"
+    text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
+    assert later.arguments == [text, key, expires, trace]
+    assert (later.fields, later.text, later.key, later.task_id) == (fields, text, key, "id-1")
+
+
+@pytest.mark.parametrize("body", [rb'[[], {"order_id": "\ud800"}, {}]', rb'[[], {"metadata": {"\udc00": 1}}, {}]'])
+def test_half_of_a_surrogate_pair_is_found_in_what_came_as_bytes(body):
+    assert reason_of(protocol_2(body=body)).startswith("body: holds half of a surrogate pair")
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_a_number_that_is_none_is_no_json_wherever_it_stands(number):
+    refused = protocol_2(body=f'[[], {{"metadata": {{"n": {number}}}}}, {{}}]'.encode())
+    assert reason_of(refused).startswith("body: is not JSON")
+
+
 def test_every_digit_of_a_number_is_kept():
     body = '[[], {"price": 0.1000000000000000055, "n": [1.10, 1E+5, 12345678901234567890123]}, {}]'
 

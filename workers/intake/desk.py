@@ -60,16 +60,43 @@ class Desk:
         return logging.ERROR if self.lists_bugs else logging.DEBUG
 
 
+class OrderMessage(Protocol):
+    """What the intake needs of an order's message. ``text``: its fields as JSON, digit for digit; ``key``: the same on
+    every delivery; ``expires``: the sender wants it dropped after this; ``task_id``: the sender's name for it;
+    ``trace``: the trace that its orders belong to (``domain/trace.py``)."""
+
+    @property
+    def task(self) -> str: ...
+
+    @property
+    def fields(self) -> object: ...
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def expires(self) -> datetime | None: ...
+
+    @property
+    def task_id(self) -> str: ...
+
+    @property
+    def trace(self) -> str | None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class IntakeMessage:
-    """An intake message. ``text``: its fields as JSON, digit for digit; ``key``: the same on every delivery."""
+    """An intake message of any task, as an ``OrderMessage``."""
 
     task: str
     text: str
     key: str
-    expires: datetime | None = None  #: the sender wants the message dropped after this
-    task_id: str = ""  #: the sender's name for the message
-    trace: str | None = None  #: the trace that its orders belong to (``domain/trace.py``)
+    expires: datetime | None = None
+    task_id: str = ""
+    trace: str | None = None
 
     @property
     def fields(self) -> object:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeAlias
 
 from domain.decision import Stage
 from domain.exact_json import read_json, write_json
@@ -62,6 +62,9 @@ _HEADERS: Mapping[str, object] = {
     "ignore_result": True,
 }
 
+#: A message's headers, properties and body as they came.
+Sent: TypeAlias = tuple[dict[str, object], object, object]
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
@@ -75,6 +78,47 @@ class Accepted:
     task: str
     id: str
     arguments: list[Any]
+
+
+class AcceptedOrder(Accepted):
+    """A message of ``invoices.create``, as it is taken. Its text and its key are made when they are asked for: an order
+    that is stored needs neither."""
+
+    __slots__ = ("_sent", "expires", "fields", "trace")
+
+    def __init__(
+        self, task_id: str, fields: dict[str, object], sent: Sent, expires: datetime | None, trace: str | None
+    ) -> None:
+        for name, value in (("task", CREATE), ("id", task_id), ("fields", fields), ("expires", expires)):
+            object.__setattr__(self, name, value)
+        object.__setattr__(self, "trace", trace)
+        object.__setattr__(self, "_sent", sent)
+
+    fields: dict[str, object]
+    expires: datetime | None
+    trace: str | None
+    _sent: Sent
+
+    @property
+    def task_id(self) -> str:
+        """The sender's name for the message."""
+        return self.id
+
+    @property
+    def text(self) -> str:
+        """Its fields as JSON, digit for digit."""
+        return write_json(self.fields)
+
+    @property
+    def key(self) -> str:
+        """The same on every delivery."""
+        return message_key(*self._sent)
+
+    @property
+    def arguments(self) -> list[Any]:
+        """As an ``Accepted`` has them."""
+        expires = None if self.expires is None else self.expires.isoformat()
+        return [self.text, self.key, expires, *([self.trace] if self.trace else [])]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +144,11 @@ class _Parts:
     """What is known of a message so far: a refusal tells its task and fields however far the reading came."""
 
     task: str | None = None
-    fields: str | None = None  #: the JSON text of kwargs
+    kwargs: dict[str, object] | None = None
+
+    def fields(self) -> str | None:
+        """The JSON text of kwargs."""
+        return None if self.kwargs is None else write_json(self.kwargs)
 
 
 def inspect(
@@ -108,15 +156,16 @@ def inspect(
 ) -> Accepted | TurnedAway:
     """Read a message of Celery protocol 1 or 2. An ``eta`` is compared with ``now`` (aware)."""
     headers = headers if isinstance(headers, dict) else {}
-    key = message_key(headers, properties, body)
+    sent = headers, properties, body
     parts = _Parts()
     try:
-        return _read(headers, body, content_type, content_encoding, key, now, parts)
+        return _read(sent, content_type, content_encoding, now, parts)
     except Unusable as unusable:
         reason = str(unusable)
     except Exception as error:  # noqa: BLE001 - a message that breaks this check must not reach Celery for that
         reason = f"can't be read: {type(error).__name__}"
-    return _about_an_order(turn_away(body, reason, key, task=parts.task, fields=parts.fields), parts.fields)
+    fields = parts.fields()
+    return _about_an_order(turn_away(body, reason, message_key(*sent), task=parts.task, fields=fields), fields)
 
 
 def turn_away(
@@ -169,15 +218,8 @@ def task_headers(task: str, task_id: str) -> dict[str, object]:
 # --- reading ------------------------------------------------------------------------------------------------------
 
 
-def _read(
-    headers: dict[str, object],
-    body: object,
-    content_type: object,
-    content_encoding: object,
-    key: str,
-    now: datetime,
-    parts: _Parts,
-) -> Accepted:
+def _read(sent: Sent, content_type: object, content_encoding: object, now: datetime, parts: _Parts) -> Accepted:
+    headers, _, body = sent
     parts.task = _name(headers.get("task")) if "task" in headers else None
     if headers.get("compression"):
         raise Unusable("compression: compressed bodies are not taken")
@@ -187,8 +229,9 @@ def _read(
     _check_task(parts.task)
     task = parts.task or ""
     if task in INTAKE_TASKS:
-        parts.fields = write_json(kwargs)
-        check_text(parts.fields)
+        parts.kwargs = kwargs
+        if not isinstance(body, bytes) or b"\\u" in body:  # only an escape can be half of a surrogate pair
+            check_text(write_json(kwargs))
     _check_eta(about.get("eta"), now)
     task_id = _task_id(about)
     if task not in INTAKE_TASKS:
@@ -198,7 +241,8 @@ def _read(
     expires = None if task == CANCEL else _expires(about.get("expires"))
     _check_call(task, kwargs)
     trace = None if task == CANCEL else read_trace(headers.get("traceparent"), headers.get("tracestate"))
-    return Accepted(task, task_id, [parts.fields, key, expires, *([trace] if trace else [])])
+    found = AcceptedOrder(task_id, kwargs, sent, expires, trace)
+    return found if task == CREATE else Accepted(task, task_id, found.arguments)
 
 
 def _check_call(task: str, kwargs: dict[str, object]) -> None:
@@ -272,8 +316,8 @@ def _check_eta(eta: object, now: datetime) -> None:
         raise Unusable("eta: lies more than 60 s ahead; send the order when it is to be made")
 
 
-def _expires(expires: object) -> str | None:
-    return None if expires is None else _time("expires", expires).isoformat()
+def _expires(expires: object) -> datetime | None:
+    return None if expires is None else _time("expires", expires)
 
 
 def _time(name: str, value: object) -> datetime:

@@ -17,7 +17,7 @@ from domain.fallbacks import check_fallbacks
 from domain.held_lines import lines_together
 from domain.order import Order, OrderError, check_price, parse_order, parse_orders
 from domain.refused_order import RefusedOrder, read_refused
-from workers.intake.desk import Desk, IntakeMessage
+from workers.intake.desk import Desk, IntakeMessage, OrderMessage
 from workers.intake.message import CREATE
 from workers.intake.rejecting import internal_error, log_rejected, refuse, rejection_of
 from workers.intake.tracing import add_traced
@@ -29,7 +29,7 @@ log = structlog.get_logger()
 EVENTS = {"accepted": "order.accepted", "repeated": "order.repeated"}
 
 
-def take_order(desk: Desk, *messages: IntakeMessage | Rejection) -> None:
+def take_order(desk: Desk, *messages: OrderMessage | Rejection) -> None:
     """``invoices.create``: each message is checked alone; all are written in one transaction, refused ones too.
 
     A Rejection among them is a message that was rejected before. Raises ``UNAVAILABLE``: the same messages can then
@@ -68,7 +68,7 @@ def _split(message: IntakeMessage) -> list[tuple[object, IntakeMessage]]:
 class _Good:
     order: Order
     provider: str
-    message: IntakeMessage
+    message: OrderMessage
 
 
 def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
@@ -83,7 +83,7 @@ def check_order(desk: Desk, fields: object) -> tuple[Order, str]:
     return order, account.provider
 
 
-def _check(desk: Desk, fields: object, message: IntakeMessage) -> _Good | Rejection:
+def _check(desk: Desk, fields: object, message: OrderMessage) -> _Good | Rejection:
     try:
         order, provider = check_order(desk, fields)
     except OrderError as error:

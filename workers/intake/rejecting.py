@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import structlog
 
 from domain.refused_order import RefusedOrder
-from workers.intake.desk import Desk, IntakeMessage, IntakeStore
+from workers.intake.desk import Desk, IntakeStore, OrderMessage
 from workers.intake.message import turn_away
 from workers.store.database import UNAVAILABLE
 from workers.store.intake import Rejection
@@ -19,10 +19,11 @@ class Unlistable(Exception):  # noqa: N818 - reads as what is the matter
     """An order met a bug of ours, and is too long to be listed whole."""
 
 
-def rejection_of(message: IntakeMessage, reason: str, order: RefusedOrder | None = None) -> Rejection:
+def rejection_of(message: OrderMessage, reason: str, order: RefusedOrder | None = None) -> Rejection:
     """What is listed of a message; ``order``: the refused order that its shop is told of."""
-    away = turn_away(message.text, reason, message.key, task=message.task, fields=message.text)
-    return Rejection(message.key, away.task, away.reason, away.excerpt, away.complete, order)
+    text, key = message.text, message.key
+    away = turn_away(text, reason, key, task=message.task, fields=text)
+    return Rejection(key, away.task, away.reason, away.excerpt, away.complete, order)
 
 
 def refuse(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
@@ -60,7 +61,7 @@ def log_rejected(rejections: Sequence[Rejection]) -> None:
         log.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
 
 
-def internal_error(desk: Desk, message: IntakeMessage, error: Exception) -> Rejection:
+def internal_error(desk: Desk, message: OrderMessage, error: Exception) -> Rejection:
     """The rejection of a message that met a bug of ours: listed, it is neither lost nor tried for ever.
 
     Raises Unlistable if the list can't hold all of it: the message may be good, and only a whole one can be redriven.

@@ -38,7 +38,7 @@ SetAside = Callable[[Sequence[Part], Callable[[], None]], None]
 
 
 class Bundle(Message):
-    """Acknowledged or given back as a whole. Its task takes one list of ``[*arguments, id]`` for each kind of call."""
+    """Acknowledged or given back as a whole. Its task takes one list of calls for each kind."""
 
     def __init__(
         self,
@@ -53,9 +53,9 @@ class Bundle(Message):
         that is not in TOGETHER gets its arguments as they are.
         """
         first, call = parts[0]
-        lists: dict[str, list[list[object]]] = {}
+        lists: dict[str, list[Accepted]] = {}
         for _, accepted in parts:
-            lists.setdefault(accepted.task, []).append([*accepted.arguments, accepted.id])
+            lists.setdefault(accepted.task, []).append(accepted)
         super().__init__(
             body=b"",
             delivery_tag=first.delivery_tag,

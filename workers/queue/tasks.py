@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 from celery.exceptions import Reject
@@ -25,8 +25,18 @@ from domain.refused_order import RefusedOrder
 from workers import bootstrap
 from workers.app import app
 from workers.intake.cancellations import Interrupted, cancel_order
-from workers.intake.desk import Desk, IntakeMessage
-from workers.intake.message import CANCEL, CREATE, CREATE_MANY, INTAKE_TASKS, REJECT, RUN, SWEEP, Accepted
+from workers.intake.desk import Desk, IntakeMessage, OrderMessage
+from workers.intake.message import (
+    CANCEL,
+    CREATE,
+    CREATE_MANY,
+    INTAKE_TASKS,
+    REJECT,
+    RUN,
+    SWEEP,
+    Accepted,
+    AcceptedOrder,
+)
 from workers.intake.orders import split, take_order, take_orders
 from workers.intake.rejecting import internal_error, refuse
 from workers.intake.telling import Telling
@@ -67,18 +77,10 @@ def _look_after_the_unstored(sender: WorkController, **_: object) -> None:
         threading.Thread(target=run, args=(try_again, _stopping), name="unstored", daemon=True).start()
 
 
-#: A message that the guard rejected: task, reason, excerpt, complete, key, order, id.
-Refused = tuple[str | None, str, str, bool, str, list[str | None] | None, str]
-
-
 @app.task(name=CREATE, **LATE)
-def create(messages: Sequence[Sequence[str | None]], refused: Sequence[Refused] = ()) -> None:
-    """Orders that came in together, each ``[text, key, expires, id]``, or with a trace before the id; ``text`` is the
-    JSON of its fields.
-
-    ``refused``: messages that came in with them and were turned away.
-    """
-    _handle([_call(CREATE, one) for one in messages] + [_call(REJECT, one) for one in refused])
+def create(messages: Sequence[Accepted], refused: Sequence[Accepted] = ()) -> None:
+    """Orders that came in together, and messages that came in with them and were turned away."""
+    _handle([*messages, *refused])
 
 
 @app.task(name=CREATE_MANY, bind=True, **LATE)
@@ -94,14 +96,9 @@ def cancel(self: Task, text: str, key: str, expires: str | None) -> None:
 
 
 @app.task(name=REJECT, **LATE)
-def reject(messages: Sequence[Refused]) -> None:
+def reject(messages: Sequence[Accepted]) -> None:
     """Lists messages that the guard rejected."""
-    _handle([_call(REJECT, one) for one in messages])
-
-
-def _call(task: str, listed: Sequence[Any]) -> Accepted:
-    """As a bundle lists it: its arguments, then its id."""
-    return Accepted(task, listed[-1], list(listed[:-1]))
+    _handle(messages)
 
 
 @app.task(name=RUN, acks_late=False)
@@ -211,7 +208,11 @@ def _take(desk: Desk, calls: Sequence[Accepted]) -> None:
         except Interrupted:
             raise Reject("the worker is stopping", requeue=True) from None
     else:
-        take_order(desk, *[_rejection(desk, call) if call.task == REJECT else _intake_message(call) for call in calls])
+        take_order(desk, *[_rejection(desk, call) if call.task == REJECT else _order(call) for call in calls])
+
+
+def _order(call: Accepted) -> OrderMessage:
+    return call if isinstance(call, AcceptedOrder) else _intake_message(call)
 
 
 def _intake_message(call: Accepted) -> IntakeMessage:

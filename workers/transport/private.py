@@ -6,7 +6,6 @@ new release, change ``READ_AGAINST``, and run the contract tests. ``check_versio
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -98,11 +97,10 @@ def add_transports(by_scheme: dict[str, str]) -> None:
 
 
 def replace_body(message: Message, arguments: Sequence[object]) -> None:
-    """Give a received message the body of a call with these arguments; Celery won't decode it again."""
-    message._decoded_cache = [arguments, {}, {}]
-    message.body = json.dumps(message._decoded_cache).encode()
-    message.content_type = "application/json"
-    message.content_encoding = "utf-8"
+    """Give a received message the body of a call with these arguments, which may be any objects: without a content type
+    Celery hands them to the task as they are. (Its tasks run in threads of this process.)"""
+    message.body = message._decoded_cache = [arguments, {}, {}]
+    message.content_type = message.content_encoding = None
     message.errors = []
 
 

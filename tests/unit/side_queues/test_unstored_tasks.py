@@ -14,7 +14,7 @@ from tests.unit.intake.intake_cases import Checker, MemoryStore, order
 from tests.unit.side_queues.side_queue_cases import BAD, DAMAGED, LIMIT, SLOW
 from workers import bootstrap
 from workers.intake.desk import Desk
-from workers.intake.message import CANCEL, CREATE
+from workers.intake.message import CANCEL, CREATE, REJECT, Accepted
 from workers.intake.rejecting import refuse
 from workers.intake.unstored import RAW, unwrap, wrap
 from workers.queue import tasks
@@ -54,7 +54,7 @@ def store(queue, monkeypatch):
 
 
 def message(name, **fields):
-    return [write_json(order(order_id=name, **fields)), f"key-{name}", None, f"id-{name}"]
+    return Accepted(CREATE, f"id-{name}", [write_json(order(order_id=name, **fields)), f"key-{name}", None])
 
 
 def kept(queue):
@@ -70,8 +70,8 @@ def kept(queue):
 
 
 def test_of_a_bundle_only_what_can_not_be_stored_nor_listed_is_kept(store, queue):
-    refused = ["invoices.create", "body: bad", "{", False, "key-refused", "id-refused"]
-    also_bad = ["invoices.create", "body: is bad", "bad", False, "key-bad", "id-also-bad"]
+    refused = Accepted(REJECT, "id-refused", [CREATE, "body: bad", "{", False, "key-refused"])
+    also_bad = Accepted(REJECT, "id-also-bad", [CREATE, "body: is bad", "bad", False, "key-bad"])
     tasks.create([message("a"), message("bad"), message("b")], [refused, also_bad])
 
     assert [key for _, key in store.orders] == ["a", "b"]
