@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import DateTime, Executable, Integer, Interval, String, TextClause, bindparam, column, select, text
 
+from workers.store.rows import BINARY
 from workers.store.tables import INVOICE
 from workers.store.tables.columns import UtcTime
 
@@ -53,7 +54,8 @@ def _claim_invoices_postgresql(free: str) -> Executable:
         column("lost_token", String),
     )
     claimed = _claim_postgresql(free).columns(*columns).cte("claimed")
-    return select(claimed, INVOICE).outerjoin_from(claimed, INVOICE, INVOICE.c.id == claimed.c.subject)
+    found = select(claimed, INVOICE).outerjoin_from(claimed, INVOICE, INVOICE.c.id == claimed.c.subject)
+    return found.execution_options(**{BINARY: True})
 
 
 def _claim_sqlite(free: str) -> Executable:
