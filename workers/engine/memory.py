@@ -6,7 +6,7 @@ import gc
 
 #: After this many new objects the garbage collector looks at the young ones; each time it has done so this often, it
 #: looks at older ones too.
-COLLECT_AT = 50_000
+COLLECT_AT = 100_000
 OLDER_AT = 5
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from itertools import chain
 from types import NoneType
 from typing import cast
@@ -12,6 +13,7 @@ from psycopg.types.array import ListBinaryDumper
 
 _HEAD = struct.Struct("!iiIii")  #: dimensions, whether there is a NULL, the items' type, how many, the first's number
 _LENGTH = struct.Struct("!i")
+_NOT_FLAT, _TEXTS = {list, NoneType}, {str}
 
 
 class FlatListDumper(ListBinaryDumper):
@@ -20,9 +22,12 @@ class FlatListDumper(ListBinaryDumper):
 
     def dump(self, obj: list[object]) -> Buffer | None:
         """The array as PostgreSQL's ``array_recv`` reads it."""
-        if self.sub_dumper is None or not obj or not {list, NoneType}.isdisjoint(map(type, obj)):
+        kinds = set(map(type, obj))
+        if self.sub_dumper is None or not obj or not kinds.isdisjoint(_NOT_FLAT):
             return super().dump(obj)
-        items = cast("list[bytes]", list(map(self.sub_dumper.dump, obj)))
+        # What the driver's own does with a text, at half of the cost.
+        write = str.encode if kinds == _TEXTS else self.sub_dumper.dump
+        items = list(map(cast("Callable[[object], bytes]", write), obj))
         head = _HEAD.pack(1, 0, self.sub_dumper.oid, len(items), 1)
         lengths = list(map(len, items))
         if lengths.count(lengths[0]) == len(lengths):  # ids, times, numbers

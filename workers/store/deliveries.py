@@ -181,8 +181,7 @@ def _write_attempts(
         next_try_at = _next_try_at(attempt, now)
         rows.append(_attempt_row(attempt, now, next_try_at))
         if _counts(attempt, row.state, row.tries):
-            row = row._replace(state=_state(attempt, next_try_at), tries=row.tries + 1)
-            found[number] = row
+            row = found[number] = _Locked(*row[:4], _state(attempt, next_try_at), row.tries + 1)
             finished_at = None if row.state == "due" else now
             changed[number] = {"id": number, "state": row.state, "tries": row.tries, "finished_at": finished_at}
             changed[number]["next_try_at"] = now + GONE_REST if attempt.outcome == "gone" else next_try_at
