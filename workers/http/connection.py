@@ -68,7 +68,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, request: bytes) -> None:
         """Write a request. Raises ClosedEarly if the connection has just gone."""
-        if self._transport is None or self._is_spoilt or not self._is_idle:
+        if self._transport is None or not self.is_usable:
             raise ClosedEarly
         self._begin()
         self._is_idle = False

@@ -30,12 +30,12 @@ class MetricsListener(Observer):
         self._calls = Children(metrics.counter("invoices_provider_calls_total"))
         self._call_seconds = Children(metrics.histogram("invoices_provider_call_seconds"))
         self._attempts = Children(metrics.counter("invoices_delivery_attempts_total"))
-        self._first_try = metrics.histogram("invoices_event_first_try_seconds").labels()
-        self._delivered = metrics.histogram("invoices_event_delivered_seconds").labels()
+        self._first_try = metrics.histogram("invoices_event_first_try_seconds")
+        self._delivered = metrics.histogram("invoices_event_delivered_seconds")
         self._changes = Children(metrics.counter("invoices_changes_total"))
         self._payable = Children(metrics.histogram("invoices_payable_seconds"))
         self._callback = Children(metrics.histogram("invoices_callback_seconds"))
-        self._lateness = metrics.histogram("invoices_expiry_lateness_seconds").labels()
+        self._lateness = metrics.histogram("invoices_expiry_lateness_seconds")
 
     def performed(self, stage: Stage, lane: str, rows: int, seconds: float) -> None:
         """How long the I/O of a group took."""

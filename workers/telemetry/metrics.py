@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Generic
+from typing import Generic, TypeVar
 
-from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from workers.telemetry.families import FAMILIES, By, Family, Kind
-from workers.telemetry.sums import Child, Counts, Spreads, Sums
 
 #: Combinations of one metric's labels; beyond that all count as ``OTHER``.
 MOST_CHILDREN = 5000
 OTHER = "other"
 
+Child = TypeVar("Child", Counter, Gauge, Histogram)
 #: One metric's values, by the values of its labels.
 Values = Mapping[tuple[str, ...], float]
 
 
 class Children(dict[tuple[str, ...], Child], Generic[Child]):
-    """A metric's children by the values of their labels, of which there may be only so many."""
+    """A metric's children by the values of their labels. Each is looked up in the client library once: that is slow."""
 
-    def __init__(self, parent: Sums[Child]) -> None:
+    def __init__(self, parent: Child) -> None:
         super().__init__()
-        self._parent: Sums[Child] = parent
+        self._parent: Child = parent
 
     def __missing__(self, labels: tuple[str, ...]) -> Child:
         full = len(self) >= MOST_CHILDREN
@@ -57,11 +57,12 @@ class Metrics:
     """All families, in a registry of their own."""
 
     def __init__(self, version: str) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # they would be a second series for each metric
         self.registry = CollectorRegistry()
         self._version = version
-        self._counters: dict[str, Counts] = {}
+        self._counters: dict[str, Counter] = {}
         self._gauges: dict[str, Gauge] = {}
-        self._histograms: dict[str, Spreads] = {}
+        self._histograms: dict[str, Histogram] = {}
         for family in FAMILIES:
             if family.by is not By.ROWS:
                 self._declare(family)
@@ -69,7 +70,7 @@ class Metrics:
         self.registry.register(self.rows)
         ProcessCollector(registry=self.registry)
 
-    def counter(self, name: str) -> Counts:
+    def counter(self, name: str) -> Counter:
         """A counter by its name in the table."""
         return self._counters[name]
 
@@ -77,7 +78,7 @@ class Metrics:
         """A gauge that the process sets itself."""
         return self._gauges[name]
 
-    def histogram(self, name: str) -> Spreads:
+    def histogram(self, name: str) -> Histogram:
         """A histogram."""
         return self._histograms[name]
 
@@ -88,13 +89,11 @@ class Metrics:
     def _declare(self, family: Family) -> None:
         name, text, labels = family.name, family.help, family.labels
         if family.kind is Kind.COUNTER:
-            self._counters[name] = Counts(family)
-            self.registry.register(self._counters[name])
+            self._counters[name] = Counter(name, text, labels, registry=self.registry)
         elif family.kind is Kind.GAUGE:
             self._gauges[name] = Gauge(name, text, labels, registry=self.registry)
         else:
-            self._histograms[name] = Spreads(family)
-            self.registry.register(self._histograms[name])
+            self._histograms[name] = Histogram(name, text, labels, registry=self.registry, buckets=family.buckets)
 
 
 def _gauge(family: Family, values: Values) -> GaugeMetricFamily:
