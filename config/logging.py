@@ -20,7 +20,6 @@ import structlog
 from pydantic import SecretBytes, SecretStr
 
 from config.urls import may_need_redaction, redact_url
-from domain.held_lines import write_or_hold
 from domain.masking import HIDDEN, Mask, usual_forms
 from domain.visible import escape, escape_all
 
@@ -102,16 +101,12 @@ class _Lines:
         self._out = out
 
     def msg(self, line: str) -> None:
-        """Write a whole line."""
-        write_or_hold(self._write, f"{line}\n")
+        """Write a whole line. A log that can't be written (a full disk, a closed pipe) stops no work."""
+        with contextlib.suppress(OSError, ValueError):
+            self._out.write(f"{line}\n")
+            self._out.flush()
 
     debug = info = warning = error = critical = msg
-
-    def _write(self, text: str) -> None:
-        """A log that can't be written (a full disk, a closed pipe) stops no work."""
-        with contextlib.suppress(OSError, ValueError):
-            self._out.write(text)
-            self._out.flush()
 
 
 def _install(handler: logging.Handler, level: str) -> None:

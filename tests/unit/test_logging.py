@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
-import threading
 from decimal import Decimal
-from select import PIPE_BUF
 
 import pytest
 import structlog
@@ -18,7 +16,6 @@ from pydantic import SecretStr
 from config import logging as logs
 from domain.account import Account
 from domain.decision import Stage
-from domain.held_lines import lines_together
 
 
 class Events:
@@ -184,48 +181,3 @@ plain_values = st.one_of(any_text, st.none(), st.booleans(), st.integers(), st.f
 @given(st.dictionaries(any_text, plain_values | st.lists(plain_values) | st.dictionaries(any_text, plain_values)))
 def test_a_line_is_written_with_the_very_bytes_of_the_library(event):
     assert logs.json_line(event) == json.dumps(event, ensure_ascii=False)
-
-
-class Pieces(io.StringIO):
-    """Remembers each write."""
-
-    def __init__(self):
-        super().__init__()
-        self.writes = []
-
-    def write(self, text):
-        self.writes.append(text)
-        return super().write(text)
-
-
-def test_lines_that_are_held_back_come_whole_and_in_order_in_few_writes(own_logging):
-    out = Pieces()
-    logs.configure_logging("json", "info", out)
-    log = structlog.get_logger()
-    with lines_together():
-        for number in range(100):
-            log.info("order.accepted", order_id=f"ä{number}")
-        with lines_together():
-            log.info("order.accepted", order_id="within", text="x" * 10_000)
-        log.info("order.accepted", order_id="last")
-        assert out.writes == []
-    assert [json.loads(line)["order_id"] for line in out.getvalue().splitlines()] == [
-        *(f"ä{number}" for number in range(100)),
-        "within",
-        "last",
-    ]
-    assert len(out.writes) < 10
-    sizes = [len(text.encode()) for text in out.writes]
-    assert sorted(sizes)[-2] <= PIPE_BUF < max(sizes)  # only a line that is longer itself is not whole in a pipe
-    log.info("order.accepted")
-    assert len(out.writes) == len(sizes) + 1
-
-
-def test_only_the_thread_that_is_in_the_block_holds_its_lines_back(events):
-    with lines_together():
-        structlog.get_logger().info("held")
-        other = threading.Thread(target=lambda: structlog.get_logger().info("at.once"))
-        other.start()
-        other.join()
-        assert [event["event"] for event in events()] == ["at.once"]
-    assert [event["event"] for event in events()] == ["at.once", "held"]

@@ -14,7 +14,6 @@ import structlog
 
 from domain.exact_json import write_json
 from domain.fallbacks import check_fallbacks
-from domain.held_lines import lines_together
 from domain.order import Order, OrderError, check_price, parse_order, parse_orders
 from domain.refused_order import RefusedOrder, read_refused
 from workers.intake.desk import Desk, IntakeMessage, OrderMessage
@@ -128,12 +127,6 @@ def _add(desk: Desk, good: Sequence[_Good], rejections: Sequence[Rejection] = ()
         )
         return [internal_error(desk, good[0].message, error)] if alone else _add_each(desk, good, rejections)
     log_rejected(rejections)
-    with lines_together():
-        return _tell_added(desk, good, added)
-
-
-def _tell_added(desk: Desk, good: Sequence[_Good], added: Sequence[Added]) -> list[Rejection]:
-    """Log what became of orders. Returns those that were refused."""
     refused, logger = [], log.bind()  # once: a logger is made anew for each line otherwise
     for one, result in zip(good, added, strict=True):
         if result.outcome == "refused":

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 import structlog
 from structlog.typing import FilteringBoundLogger
 
-from domain.held_lines import lines_together
 from domain.status import Status
 from workers.engine import Observer
 from workers.stages.deliver import DELIVER_LEASE_SECONDS
@@ -46,9 +45,8 @@ def tell_all(outcomes: Sequence[Outcome], observer: Observer) -> None:
     """Log what came of evidence, and tell the observer."""
     observer.judged(outcomes)
     told = log.bind()
-    with lines_together():
-        for outcome in outcomes:
-            _tell(told, outcome)
+    for outcome in outcomes:
+        _tell(told, outcome)
 
 
 def _tell(log: FilteringBoundLogger, outcome: Outcome) -> None:
