@@ -91,7 +91,7 @@ local function take(list, ending)
     redis.call('HSET', KEYS[2], unpack(records))
   end
   if from ~= list then had(KEYS[3], from, weight) end
-  redis.call('LTRIM', from, 0, -1 - #run)
+  redis.call('RPOP', from, #run)
   run = {{}}
 end
 

@@ -136,7 +136,7 @@ end
 local function move(list, lane, run)
   if #run == 0 then return end
   redis.call('LPUSH', lane, unpack(run))
-  redis.call('LTRIM', list, 0, -1 - #run)
+  redis.call('RPOP', list, #run)
 end
 
 local function sort(list, turns)
