@@ -150,7 +150,7 @@ class Changes(TypedDict, total=False):
     evidence_digest: str | None
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What becomes of an invoice: the fields to write, the event to tell, and when each stage is due next.
 

@@ -47,10 +47,10 @@ def read_json(text: str | bytes) -> Any:
 
 
 def _read(text: str) -> Any:
-    """``_READER.decode``, which looks for white space and byte order marks first: few texts have any."""
+    """As ``_READER.decode``, but without looking for white space and a byte order mark first: few texts have any."""
     if text[:1] in {"{", "["}:
         value, end = _READER.scan_once(text, 0)
-        if end == len(text):
+        if end == len(text) or not text[end:].strip(" \t\n\r"):
             return value
     return _READER.decode(text)
 

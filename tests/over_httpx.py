@@ -20,7 +20,7 @@ class OverHttpx:
         """The answer's head. Raises what the transport raises."""
         request.progress = WRITTEN
         asked = httpx.Request(
-            request.method, request.url, headers=[*request.headers, *request.signed], content=request.body
+            request.method, request.url, headers=[*request.headers, *request.own_headers], content=request.body
         )
         return _OfHttpx(await self._transport.handle_async_request(asked))
 

@@ -186,7 +186,8 @@ def build_runtime(settings: Settings, connections: int = STORE_CONNECTIONS) -> R
     providers = build_providers(Call(open_providers_client(settings.accounts)))
     register_secrets(secrets_of(os.environ))
     traces = open_traces(os.environ, VERSION)
-    engine_log = StepLog() if settings.log_level == "debug" else EngineLog()  # none is told of what it would not write
+    # Of single steps EngineLog is not even told.
+    engine_log = StepLog() if settings.log_level == "debug" else EngineLog()
     observer = Observers(engine_log, MetricsListener(metrics()), *traces.observers)
     runtime = Runtime(settings, open_store(settings, ring, connections), providers, doorbell, observer, traces=traces)
     return runtime

@@ -16,11 +16,11 @@ import hashlib
 import os
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from decimal import Decimal
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import cast
 
 import psycopg
 import redis.asyncio
@@ -109,7 +109,7 @@ class Hand:
             order = await self._to_post.get()
             began = time.monotonic()
             signed = signed_headers(Outgoing(self._hook, (self._secret,), order.event_id, order.body), int(time.time()))
-            await _answer(client, self._hook, JSON | signed, order.body)
+            await _answer(client, self._hook, JSON, order.body, signed)
             order.latency_ms = round((time.monotonic() - began) * 1000)
             self._posted.append(order)
 
@@ -119,7 +119,7 @@ class Hand:
             await asyncio.to_thread(self._keepers[2].note, orders)
 
 
-async def _gathered(found: deque[SimpleNamespace]) -> Any:
+async def _gathered(found: deque[SimpleNamespace]) -> AsyncIterator[list[SimpleNamespace]]:
     while True:
         await asyncio.sleep(GATHER_SECONDS)
         if found:
@@ -128,15 +128,19 @@ async def _gathered(found: deque[SimpleNamespace]) -> Any:
             yield batch
 
 
-async def _answer(client: LeanClient, url: str, headers: Mapping[str, str], body: bytes) -> bytes:
-    reply = await client.exchange(make_request("POST", url, headers, body))
+async def _answer(
+    client: LeanClient, url: str, headers: Mapping[str, str], body: bytes, own: Mapping[str, str] | None = None
+) -> bytes:
+    reply = await client.exchange(make_request("POST", url, headers, body, own))
     assert reply.status_code in {200, 201}
-    parts = [part async for part in _parts(reply.read)]
+    content = reply.whole()
+    if content is None:
+        content = b"".join([part async for part in _parts(reply.read)])
     await reply.aclose()
-    return b"".join(parts)
+    return content
 
 
-async def _parts(read: Callable[[], Awaitable[bytes]]) -> Any:
+async def _parts(read: Callable[[], Awaitable[bytes]]) -> AsyncIterator[bytes]:
     while part := await read():
         yield part
 

@@ -45,7 +45,7 @@ placed AS (
     SELECT last.newest - %(count)s + row_number() OVER (ORDER BY number), number, 'shop' FROM made, last),
 planned AS (
     INSERT INTO delivery (endpoint_id, event_number, invoice_id, sequence, state, tries, next_try_at, created_at)
-    SELECT 'ep_bench', number, invoice_id, 1, 'pending', 0, %(now)s, %(now)s FROM made RETURNING id, invoice_id)
+    SELECT 'ep_bench', number, invoice_id, 1, 'due', 0, %(now)s, %(now)s FROM made RETURNING id, invoice_id)
 SELECT id, invoice_id FROM planned
 """
 NOTE = """

@@ -43,7 +43,8 @@ async def _stop_claiming(lanes: Sequence[AnyLane], until: float) -> None:
 
 
 async def _end_calls(shared: Shared, until: float) -> list[tuple[AnyWork, Sequence[Any]]]:
-    """Wait for the calls that are under way. Those that do not end in time are cancelled: these, with their rows."""
+    """Wait for the calls that are under way, and cancel those that do not end in time. Returns the work and the rows of
+    each that was cancelled."""
     calls = dict(shared.under_way)
     if calls:
         await asyncio.wait(calls, timeout=max(0.0, until - time.monotonic() - 1))

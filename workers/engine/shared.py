@@ -24,7 +24,7 @@ class Shared:
     observer: Observer
     calls: StoreCalls = field(default_factory=StoreCalls)
     stopping: bool = False
-    #: All calls that have begun.
+    #: All calls that are under way, each with its work and its rows.
     under_way: dict[asyncio.Task[None], tuple[AnyWork, Sequence[Any]]] = field(default_factory=dict)
 
     async def give_back(self, claims: Sequence[Claim]) -> None:

@@ -26,7 +26,7 @@ class Uncommitted(Generic[Outcome]):
         self._free = free
         self._observer = observer
         self.queue: deque[Result[Outcome]] = deque()  #: for the next transactions
-        self.queued = asyncio.Event()  #: something is in the queue, or was when it was last looked at
+        self.queued = asyncio.Event()  #: set by ``enqueue``; cleared by ``next`` when it finds the queue empty
         self.all: dict[Result[Outcome], None] = {}  #: in the order in which they came
         self.in_line: dict[Result[Outcome], None] = {}  #: of these, what was not set aside
         self.aside: Aside[Outcome] = Aside()

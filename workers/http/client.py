@@ -60,21 +60,21 @@ class LeanClient:
 
 
 def make_request(
-    method: str, url: str, headers: Mapping[str, str], body: bytes | None, signed: Mapping[str, str] | None = None
+    method: str, url: str, headers: Mapping[str, str], body: bytes | None, own_headers: Mapping[str, str] | None = None
 ) -> Request:
     """A request with these headers and no others (the wire adds Host and Content-Length). Headers that differ from
-    request to request are ``signed``.
+    request to request go into ``own_headers``: the others are kept and written once.
 
     Raises ``httpx.InvalidURL``, and ValueError for what can't be sent: a header that is not ASCII.
     """
-    steady, own = tuple(headers.items()), tuple(signed.items()) if signed else ()
-    _check(url, steady)
+    steady, own = tuple(headers.items()), tuple(own_headers.items()) if own_headers else ()
+    _check_sendable(url, steady)
     _check_ascii(own)
     return Request(method, url, steady, body or b"", own)
 
 
 @functools.lru_cache(1024)
-def _check(url: str, headers: Headers) -> None:
+def _check_sendable(url: str, headers: Headers) -> None:
     httpx.URL(url)
     _check_ascii(headers)
 

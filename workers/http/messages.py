@@ -18,20 +18,21 @@ Headers = tuple[tuple[str, str], ...]
 class Request:
     """What is sent, as it is: the wire adds Host and Content-Length.
 
-    ``headers`` are the same for many requests, and are written once for all of them; ``signed`` are this one's, their
-    names in lower case.
+    ``headers`` are the same for many requests and are written once for all of them. ``own_headers`` are only this
+    one's; their names are in lower case.
     """
 
-    __slots__ = ("body", "headers", "method", "progress", "signed", "tell_wait", "url")
+    __slots__ = ("body", "headers", "method", "own_headers", "progress", "tell_wait", "url")
 
-    def __init__(self, method: str, url: str, headers: Headers, body: bytes, signed: Headers = ()) -> None:
+    def __init__(self, method: str, url: str, headers: Headers, body: bytes, own_headers: Headers = ()) -> None:
         self.method = method
         self.url = url
         self.headers = headers
-        self.signed = signed
+        self.own_headers = own_headers
         self.body = body
         self.progress: Progress = CONNECTING
-        self.tell_wait: Callable[[float], None] | None = None  #: see ``telling_waits``
+        #: Told of waits that are no fault of the host: see ``telling_waits`` of ``workers/http/name_lookup.py``.
+        self.tell_wait: Callable[[float], None] | None = None
 
 
 class Reply:

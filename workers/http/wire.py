@@ -174,11 +174,11 @@ def _write(beginning: str, request: Request) -> bytes:
     """The request's bytes. Raises Unsendable."""
     body = request.body
     length = f"content-length: {len(body)}\r\n" if body or request.method not in _REPEATABLE else ""
-    return f"{beginning}{_lines(request.signed)}{length}\r\n".encode("ascii") + body
+    return f"{beginning}{_lines(request.own_headers)}{length}\r\n".encode("ascii") + body
 
 
 def _lines(headers: Sequence[tuple[str, str]]) -> str:
-    """Raises Unsendable for a header that would be more than a line."""
+    """The headers as lines. Raises Unsendable for one that would be more than a line."""
     text = "".join([f"{name}: {value}\r\n" for name, value in headers])
     if text.count("\n") != len(headers) or text.count("\r") != len(headers) or "\0" in text:
         raise Unsendable("a header that is not a line")

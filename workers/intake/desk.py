@@ -61,7 +61,7 @@ class Desk:
 
 
 class OrderMessage(Protocol):
-    """What the intake needs of an order's message. ``text``: its fields as JSON, digit for digit; ``key``: the same on
+    """What the intake needs of a message. ``text``: its fields as JSON, digit for digit; ``key``: the same on
     every delivery; ``expires``: the sender wants it dropped after this; ``task_id``: the sender's name for it;
     ``trace``: the trace that its orders belong to (``domain/trace.py``)."""
 
@@ -89,7 +89,7 @@ class OrderMessage(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class IntakeMessage:
-    """An intake message of any task, as an ``OrderMessage``."""
+    """A message of any intake task whose text and key are known."""
 
     task: str
     text: str

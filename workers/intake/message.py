@@ -81,10 +81,14 @@ class Accepted:
 
 
 class AcceptedOrder(Accepted):
-    """A message of ``invoices.create``, as it is taken. Its text and its key are made when they are asked for: an order
-    that is stored needs neither."""
+    """A message of ``invoices.create``, as it is taken. Its text and its key are made when they are asked for: few
+    orders that are stored need them."""
 
     __slots__ = ("_sent", "expires", "fields", "trace")
+    fields: dict[str, object]
+    expires: datetime | None
+    trace: str | None
+    _sent: Sent
 
     def __init__(
         self, task_id: str, fields: dict[str, object], sent: Sent, expires: datetime | None, trace: str | None
@@ -94,10 +98,9 @@ class AcceptedOrder(Accepted):
         object.__setattr__(self, "trace", trace)
         object.__setattr__(self, "_sent", sent)
 
-    fields: dict[str, object]
-    expires: datetime | None
-    trace: str | None
-    _sent: Sent
+    def __reduce__(self) -> tuple[type[Accepted], tuple[object, ...]]:
+        """A copy is as it would be kept."""
+        return Accepted, (self.task, self.id, self.arguments)
 
     @property
     def task_id(self) -> str:

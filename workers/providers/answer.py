@@ -73,7 +73,7 @@ class Answer:
         return self.keep(self.text())
 
     def _utf8(self) -> str | None:
-        """The text of a body that is surely UTF-8, as nearly all are: an object, and its second byte no zero."""
+        """The body's text, if it begins like a JSON object in UTF-8 and is UTF-8; otherwise None."""
         if self.body[:1] != b"{" or self.body[1:2] == b"\0":
             return None
         try:

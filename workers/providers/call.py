@@ -149,7 +149,7 @@ def _unpack(content: bytes, encoding: str) -> bytes:
 
     Not by httpx, which has no bound: 2 KB, packed twice, became 1 GB and held up every call for 15 s.
     """
-    name = encoding and encoding.strip().lower()
+    name = encoding.strip().lower()
     if name not in {"gzip", "x-gzip", "deflate"}:
         return content
     try:

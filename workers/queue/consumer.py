@@ -176,7 +176,11 @@ class GuardedConsumer(Consumer):
         call = found if isinstance(found, Accepted) else _call_of_refusal(found)
         if self._gathering is None or call.task in DOORBELLS:
             rewrite(message, call)
-            self._hand_over(message)
+            try:
+                self._hand_over(message)
+            except Exception:
+                log.exception("message.not_handed_over", messages=1, traceback=True)
+                self._set_aside([(message, call)], lambda: None)
         elif call.task in TOGETHER:
             self._gathering.add(message, call)
         else:

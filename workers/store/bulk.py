@@ -92,7 +92,7 @@ def keyed(dialect: str, *columns: Column[object]) -> ColumnElement[bool]:
 
 
 def of_keys(dialect: str, query: Query, *columns: Column[object]) -> Query:
-    """The query's rows with these keys, each of which is given once: PostgreSQL looks for no repeated ones."""
+    """The query's rows with these keys. No key may be given twice: on PostgreSQL its row would come twice."""
     if dialect != "postgresql":
         return query.where(keyed(dialect, *columns))
     given = key_rows(dialect, [column.name for column in columns])
@@ -233,7 +233,7 @@ def _given(table: Table, names: Sequence[str]) -> FromClause:
 
 
 def _item_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    """Bytes as they are: the driver knows them, and SQLAlchemy would wrap each."""
+    """The column's type. Bytes are sent as they are: the driver takes them, and SQLAlchemy would wrap each."""
     return _PlainBytes() if isinstance(kind, LargeBinary) else kind
 
 

@@ -16,6 +16,7 @@ from workers.store.rows import BINARY, LockedRow
 from workers.store.tables import AGENDA, INVOICE
 
 STAGES = (Stage.CREATE, Stage.CHECK, Stage.CLOCK)
+_STAGE_NAMES = tuple(stage.value for stage in STAGES)
 #: Each row by its whole key. Given the stages and the ids, PostgreSQL may read all rows of a stage instead: where the
 #: agenda was not analysed since it has grown, that costs as much as there are orders waiting.
 _KEY = ("stage", "subject")
@@ -34,7 +35,7 @@ def lock_invoices(
     found = {row["id"]: SimpleNamespace(**row) for row in invoices.mappings()}
     skipped = _skipped(connection, [key for key in ids if key not in found]) if locks == "skip" else set()
     free = [key for key in ids if key not in skipped] if skipped else ids
-    keys = [(stage, key) for stage in (stage.value for stage in STAGES) for key in free]
+    keys = [(stage, key) for stage in _STAGE_NAMES for key in free]
     rows = execute_keyed(connection, locking(_locked_rows, locks), _KEY, keys).all()
     agenda: dict[tuple[str, str], LockedRow] = {(row.stage, row.subject): row for row in rows}
     if locks == "skip":  # no row comes or goes without its invoice's lock

@@ -1,6 +1,9 @@
-"""Rows of the agenda taken off by their place. A row that a transaction has locked stays where PostgreSQL keeps it
-(ctid), so it need not be looked up. Where the agenda was not analysed since it has grown, a plan by keys may read many
-rows for each."""
+"""Rows of the agenda removed by their place (PostgreSQL's ctid).
+
+A row that this transaction has locked stays there, unless the transaction changes it itself; then it is found by its
+key. Nothing is looked up, and the statement is planned anew each time: a plan that was made while the agenda was small
+would read all of it.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,15 @@ from sqlalchemy import (
 
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.quick import execute
-from workers.store.rows import Placed
+from workers.store.rows import UNPREPARED, Placed
 from workers.store.tables import AGENDA
 
 _KEY = ("stage", "subject")
 
-_REMOVE_PLACED = text("DELETE FROM agenda WHERE ctid = ANY (CAST(:places AS tid[]))").bindparams(
-    bindparam("places", type_=ARRAY(String))
+_REMOVE_PLACED = (
+    text("DELETE FROM agenda WHERE ctid = ANY (CAST(:places AS tid[]))")
+    .bindparams(bindparam("places", type_=ARRAY(String)))
+    .execution_options(**{UNPREPARED: True})
 )
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.schema import ScalarElementColumnDefault
 from sqlalchemy.util import LRUCache
 
-from workers.store.rows import BINARY, Found, StoredRow
+from workers.store.rows import BINARY, UNPREPARED, Found, StoredRow
 
 if TYPE_CHECKING:
     import psycopg
@@ -41,6 +41,7 @@ class _Plan(NamedTuple):
     names: tuple[str, ...]  #: of the columns that it returns; empty if it returns none, or is text that does not say
     readers: Sequence[tuple[int, Convert]]  #: of columns, by place
     is_binary: bool
+    prepare: bool | None  #: None: when the driver has seen it a few times
 
 
 #: By statement and version of the server: databases of one version share them.
@@ -92,7 +93,7 @@ def execute(connection: Connection, statement: Executable, given: Mapping[str, o
     driver = cast("psycopg.Connection[tuple[object, ...]]", connection.connection.driver_connection)
     cursor = driver.cursor(binary=plan.is_binary)
     try:
-        cursor.execute(plan.text, values)
+        cursor.execute(plan.text, values, prepare=plan.prepare)
         names = plan.names or tuple(column.name for column in cursor.description or ())
         found, count = cursor.fetchall() if names else [], cursor.rowcount
     except BaseException as error:  # noqa: BLE001 - SQLAlchemy tells what it is, and whether the connection is lost
@@ -150,5 +151,6 @@ def _plan(statement: Executable, dialect: Dialect) -> _Plan | None:
     names = tuple(column.keyname for column in columns)
     converts = [column.type.result_processor(dialect, None) for column in columns]
     readers = [(place, read) for place, read in enumerate(converts) if read is not None]
-    is_binary = BINARY in statement.get_execution_options()
-    return _Plan(compiled.string.encode(), fixed, writers, names, readers, is_binary)
+    options = statement.get_execution_options()
+    prepare = False if UNPREPARED in options else None
+    return _Plan(compiled.string.encode(), fixed, writers, names, readers, BINARY in options, prepare)

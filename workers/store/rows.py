@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: The execution option of a statement that reads events' bodies, or many times: PostgreSQL sends its rows in binary. As
 #: text, each byte would be two hexadecimal digits, at three times the cost.
 BINARY = "invoices_binary"
+#: The execution option of a statement that PostgreSQL plans anew each time: a plan that it keeps would be wrong later.
+UNPREPARED = "invoices_unprepared"
 
 #: A row as it was read: the table's columns as attributes, amounts as Decimal, times in UTC.
 StoredRow: TypeAlias = Row[*tuple[Any, ...]]

@@ -97,8 +97,8 @@ def add_transports(by_scheme: dict[str, str]) -> None:
 
 
 def replace_body(message: Message, arguments: Sequence[object]) -> None:
-    """Give a received message the body of a call with these arguments, which may be any objects: without a content type
-    Celery hands them to the task as they are. (Its tasks run in threads of this process.)"""
+    """Make a message a call with these arguments, which may be any objects: without a content type Celery hands them to
+    the task as they are. So tasks must run in this process, as in Celery's pools ``threads`` and ``solo``."""
     message.body = message._decoded_cache = [arguments, {}, {}]
     message.content_type = message.content_encoding = None
     message.errors = []

@@ -51,7 +51,8 @@ local function remove_nothing()
   removed = true
 end
 
--- The next message of a list that is read in turns, where it is, and for how many bytes those after it are next.
+-- Of a list that is read in turns: the next message, the list it is in, and how many bytes of that list, this message
+-- included, may be taken before the turn is looked up again.
 local function next_in_turn(list)
   local item = redis.call('LINDEX', list, -1)
   if item and came_back(item) then return item, list, 0 end

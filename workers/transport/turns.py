@@ -25,9 +25,10 @@ LARGE_BYTES = 8192
 #: Messages sorted by one claim: a script blocks the whole server, 1,000 take about 5 ms.
 SORTED = 1000
 SORTED_BYTES = 8 * 1024 * 1024
-#: Messages of one account, one after the other, are moved together: so many, and no more bytes.
-RUN = 100
-RUN_BYTES = 64 * 1024
+#: Messages of one account that follow each other are moved together: at most so many, and none is added once they are
+#: more bytes than this.
+MOVED = 100
+MOVED_BYTES = 64 * 1024
 #: Messages per claim at most while more than a pile is still unsorted: what waits there may be somebody's only order.
 WHILE_UNSORTED = 10
 #: More lanes are not made: the messages of further accounts share one.
@@ -156,7 +157,7 @@ local function sort(list, turns)
         lanes = lanes + 1
       end
     end
-    if known[own] ~= lane or #run == {RUN} or weight > {RUN_BYTES} then
+    if known[own] ~= lane or #run == {MOVED} or weight > {MOVED_BYTES} then
       move(list, lane, run)
       lane, run, weight = known[own], {{}}, 0
     end

@@ -12,10 +12,10 @@ from domain.decision import Decision, Policy, Stage
 from domain.evidence import Evidence
 from domain.lifecycle import is_only_sought
 from domain.looks import has_own_lane, lane_of, look_of, search_lane_of
+from workers.store import places
 from workers.store.agenda import CLOCK_LANE, Lane
 from workers.store.bulk import insert_rows, update_rows
 from workers.store.judging.work import Work
-from workers.store.places import remove
 from workers.store.rows import LockedRow
 from workers.store.tables import AGENDA
 
@@ -79,7 +79,7 @@ def _execute_agenda(
     moved: Sequence[Mapping[str, object]],
     added: Sequence[Mapping[str, object]],
 ) -> None:
-    remove(connection, gone)
+    places.remove(connection, gone)
     update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" not in row])
     update_rows(connection, AGENDA, _IDENTITY, [row for row in moved if "lane" in row])
     insert_rows(connection, AGENDA, added)

@@ -8,7 +8,8 @@ from operator import attrgetter
 
 from domain.evidence import Evidence
 
-#: By kind: its fields' names, and what reads them all. Each kind has several, so the values come as a tuple.
+#: By kind: its fields' names, and what reads them all. Every kind has several fields: of only one, ``attrgetter``
+#: would return no tuple.
 _READERS: dict[type[Evidence], tuple[tuple[str, ...], Callable[[Evidence], tuple[object, ...]]]] = {}
 
 

@@ -81,7 +81,8 @@ class Work:
     epoch: int
     leases_begin_at: float  #: by ``lease_clock``, read before ``now``
     invoices: dict[str, SimpleNamespace]
-    #: (stage, invoice id) -> agenda row, locked. A ``Stage`` is a str: as a key it is the same as its value.
+    #: (stage, invoice id) -> agenda row, locked. As a key, here and in ``held`` and ``agenda``, a ``Stage`` equals its
+    #: value.
     rows: dict[tuple[str, str], LockedRow]
     left: frozenset[str] = frozenset()  #: invoices that somebody else has locked
     held: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))  #: leases of the evidence

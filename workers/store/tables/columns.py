@@ -32,11 +32,8 @@ class ExactAmount(TypeDecorator[Decimal]):
         return None if value is None else format_amount(value)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[str | None], Decimal | None]:
-        """Read often: without the layer that calls ``process_result_value``."""
+        """Amounts are read often: SQLAlchemy's own layer would cost more than the reading."""
         return _read_amount
-
-    def process_result_value(self, value: str | None, dialect: Dialect) -> Decimal | None:
-        return _read_amount(value)
 
 
 def _aware(value: datetime | None) -> datetime | None:
@@ -55,7 +52,7 @@ class UtcTime(TypeDecorator[datetime]):
         return dialect.type_descriptor(DateTime(timezone=dialect.name == "postgresql"))
 
     def bind_processor(self, dialect: Dialect) -> Callable[[datetime | None], object] | None:
-        """Written often: on PostgreSQL without the layer that calls ``process_bind_param``."""
+        """Times are written often: on PostgreSQL they are only checked."""
         return _aware if dialect.name == "postgresql" else super().bind_processor(dialect)
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
