@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import pickle
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -60,6 +62,12 @@ def test_an_order_s_text_and_key_are_the_same_whether_they_are_made_at_once_or_l
     text = json.dumps(fields, ensure_ascii=False, separators=(",", ":"))
     assert later.arguments == [text, key, expires, trace]
     assert (later.fields, later.text, later.key, later.task_id) == (fields, text, key, "id-1")
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda order: pickle.loads(pickle.dumps(order))])
+def test_a_copy_of_an_order_s_message_is_as_it_would_be_kept(copied):
+    order = protocol_2(expires="2026-11-21T21:00:00Z")
+    assert copied(order) == Accepted("invoices.create", "id-1", order.arguments)
 
 
 @pytest.mark.parametrize("body", [rb'[[], {"order_id": "\ud800"}, {}]', rb'[[], {"metadata": {"\udc00": 1}}, {}]'])
