@@ -28,7 +28,7 @@ from workers.delivery.traced_stream import open_stream
 from workers.delivery.webhook import WebhookSender
 from workers.embedded.home import make_home
 from workers.embedded.valkey import ensure_valkey
-from workers.engine import AnyWork, EngineLog, Observer, Observers, Pump, StepLog
+from workers.engine import AnyWork, EngineLog, Observer, Observers, Pump, engine_log
 from workers.http.address import AddressGuard
 from workers.http.client import LeanClient
 from workers.http.name_lookup import SystemLookup
@@ -186,9 +186,7 @@ def build_runtime(settings: Settings, connections: int = STORE_CONNECTIONS) -> R
     providers = build_providers(Call(open_providers_client(settings.accounts)))
     register_secrets(secrets_of(os.environ))
     traces = open_traces(os.environ, VERSION)
-    # Of single steps EngineLog is not even told.
-    engine_log = StepLog() if settings.log_level == "debug" else EngineLog()
-    observer = Observers(engine_log, MetricsListener(metrics()), *traces.observers)
+    observer = Observers(engine_log(settings.log_level), MetricsListener(metrics()), *traces.observers)
     runtime = Runtime(settings, open_store(settings, ring, connections), providers, doorbell, observer, traces=traces)
     return runtime
 

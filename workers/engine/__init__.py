@@ -12,6 +12,7 @@ from workers.engine.observer import (
     Step,
     StepLog,
     Trouble,
+    engine_log,
 )
 from workers.engine.pump import Pump
 from workers.engine.slots import Slots
@@ -38,4 +39,5 @@ __all__ = [
     "StepLog",
     "Trouble",
     "Work",
+    "engine_log",
 ]

@@ -173,6 +173,11 @@ class StepLog(EngineLog):
         log.debug("webhook.attempted", endpoint=attempt.endpoint, outcome=attempt.outcome)
 
 
+def engine_log(level: str) -> EngineLog:
+    """The log for this level: what would not be written is not even told."""
+    return StepLog() if level == "debug" else EngineLog()
+
+
 class Observers(Observer):
     """Tells several listeners, each only of the steps that it listens to. A listener that fails is logged and holds up
     nothing."""

@@ -208,16 +208,12 @@ class DeliverStage:
         return _outcome_of(delivery, attempt)
 
     async def _post(self, endpoint: LiveEndpoint, opened: _Opened, delivery: ClaimedDelivery) -> Attempt:
-        trace, span = trace_of_event(delivery.body), None
-        if self._tracer.is_on:
-            about: Attributes = {"endpoint": endpoint.id, "event_id": delivery.event_id, "attempt": delivery.tries + 1}
-            span = self._tracer.begin("webhook.deliver", trace, about, kind="client")
-            trace = span.trace
-        outgoing = Outgoing(endpoint.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, trace)
+        about: Attributes = {"endpoint": endpoint.id, "event_id": delivery.event_id, "attempt": delivery.tries + 1}
+        span = self._tracer.begin("webhook.deliver", trace_of_event(delivery.body), about, kind="client")
+        outgoing = Outgoing(endpoint.url, opened.secrets, delivery.event_id, delivery.body, opened.headers, span.trace)
         attempt = await self._sender.send(outgoing)
-        if span is not None:
-            kind = None if attempt.error is None else attempt.error.partition(":")[0]  # the rest are its own words
-            span.end({"outcome": attempt.outcome, "status": attempt.status}, error=kind)
+        kind = None if attempt.error is None else attempt.error.partition(":")[0]  # the rest are the endpoint's words
+        span.end({"outcome": attempt.outcome, "status": attempt.status}, error=kind)
         return attempt
 
 

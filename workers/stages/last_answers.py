@@ -7,7 +7,7 @@ import time
 import structlog
 
 from domain import schedule
-from domain.evidence import Created, CredentialsRefused, Evidence, ProviderRefused, RateLimited, Said
+from domain.evidence import CredentialsRefused, Evidence, ProviderRefused, RateLimited, Said
 
 log = structlog.get_logger()
 
@@ -48,10 +48,6 @@ class LastAnswers:
 
     def learn(self, evidence: Evidence, invoice_id: str = "") -> None:
         """Note what an answer means for the whole account: once its key is refused, no other order has to ask."""
-        if isinstance(evidence, Created):
-            self._turned_away.clear()
-            self._refused = None
-            return
         if isinstance(evidence, ProviderRefused):
             if len(self._turned_away) < TURNED_AWAY:
                 self._turned_away.add(invoice_id)

@@ -66,7 +66,6 @@ log = structlog.get_logger()
 #: A lease lasts this much longer than its work may take: time to commit.
 LEASE_MARGIN_SECONDS = 10.0
 COMMIT_MARGIN_SECONDS = LEASE_MARGIN_SECONDS / 2  #: the part of it that is left for a create's commit
-NO_PARAMS = "{}"  #: of nearly every order
 LOOK_UP_PATIENCE = 3  #: a look-up may take this many time-outs: it may read several pages
 RATE_WAIT_SECONDS = 0.05  #: the shared rate is asked no sooner, so that one claim fetches several calls
 
@@ -221,16 +220,13 @@ class ProviderStages:
         self, account: Account, call: Literal["create", "search"], invoice: StoredRow, answer: Awaitable[Evidence]
     ) -> Evidence:
         """The answer, with a span around the call and a word of it to the observer."""
-        span = None
-        if self._tracer.is_on:
-            about = {"account": account.name, "provider": account.provider, "invoice_id": invoice.id}
-            span = self._tracer.begin(f"provider.{call}", _trace_of(invoice), about, kind="client")
+        about = {"account": account.name, "provider": account.provider, "invoice_id": invoice.id}
+        span = self._tracer.begin(f"provider.{call}", _trace_of(invoice), about, kind="client")
         began = time.monotonic()
         evidence = await answer
         outcome = outcome_of(evidence)
         self._observer.called(ProviderCall(account.name, call, outcome, time.monotonic() - began))
-        if span is not None:
-            span.end({"outcome": outcome})
+        span.end({"outcome": outcome})
         return evidence
 
     def _with_times(self, made: Created, claim: Claim, account: str, asked_at: datetime) -> Created:
@@ -326,5 +322,5 @@ def _request(invoice: StoredRow) -> CreateRequest:
         currency=invoice.currency,
         pay_currency=invoice.pay_currency,
         network=invoice.network,
-        params=read_json(invoice.params) if invoice.params != NO_PARAMS else {},
+        params=read_json(invoice.params),
     )
