@@ -19,7 +19,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from tests.bench import (
     api_rows,
-    by_hand_row,
+    by_hand_rows,
     callback_rows,
     console_rows,
     cost_rows,
@@ -49,7 +49,7 @@ MODULES: tuple[Any, ...] = (
     expiry_rows,
     process_rows,
     rival_rows,
-    by_hand_row,
+    by_hand_rows,
     pooled_rows,
     sqlite_rows,
     latency_rows,

@@ -28,7 +28,7 @@ import redis.asyncio
 from config.logging import configure_logging
 from domain.event import Told, envelope, new_id
 from domain.exact_json import read_json, write_json
-from tests.bench.by_hand_rows import Keeper
+from tests.bench.by_hand_sql import Keeper
 from workers.delivery.attempt import Outgoing
 from workers.delivery.webhook import signed_headers
 from workers.engine.loop import new_loop

@@ -21,7 +21,7 @@ from domain.evidence import (
 )
 from domain.order import OrderError, parse_order
 from tests.contracts.made_up import EVERY
-from tests.contracts.provider_cases import CASES, PLAIN_KEY, create_recorded, edited, look_up_recorded
+from tests.contracts.provider_cases import CASES, NOW, PLAIN_KEY, create_recorded, edited, look_up_recorded
 from workers.embedded.sandbox.providers.registry import STAND_INS
 from workers.providers.answer import MAX_RAW_BYTES
 from workers.providers.registry import PROVIDERS, UnknownProviderError, provider
@@ -69,6 +69,7 @@ def test_the_documented_answer_makes_an_invoice(case):
     evidence, requests = create_recorded(case, (case.success, case.made))
     assert isinstance(evidence, Created)
     assert evidence.provider_ref == case.ref
+    assert evidence.asked_at in {None, NOW}  # the stage takes it away: a create says nothing of when it was paid
     assert len(requests) == 1
     assert requests[0].headers["content-type"] == "application/json"
 
