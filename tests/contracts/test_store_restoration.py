@@ -197,9 +197,7 @@ def test_all_other_leases_of_before_are_over(database):
     assert [row.subject for row in rows(database, AGENDA, AGENDA.c.lease_token.is_not(None))] == []
     assert claim_one(store, Stage.CHECK).subject == invoice
     assert len(store.publishing.claim_publisher(1, 10)) == 1
-    assert [delivery.claim.subject for delivery in store.claim_deliveries(endpoint, 10, 60)][:1] == [
-        f"{endpoint}/{invoice}"
-    ]
+    assert f"{endpoint}/{invoice}" in {one.claim.subject for one in store.claim_deliveries(endpoint, 10, 60)}
 
 
 def test_open_invoices_are_looked_up_one_after_the_other_and_none_later_than_it_would_have_been(database):
