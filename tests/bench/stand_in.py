@@ -17,6 +17,8 @@ import time
 import urllib.parse
 from typing import Any
 
+from workers.engine.loop import new_loop
+
 END = b"\r\n\r\n"
 VERIFY = b"/invoice/verify "
 
@@ -174,6 +176,7 @@ async def serve(host: str) -> None:
 
 if __name__ == "__main__":
     try:
-        asyncio.run(serve(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(serve(sys.argv[1] if len(sys.argv) > 1 else "127.0.0.1"))
     except KeyboardInterrupt:
         sys.exit(0)
