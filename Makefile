@@ -83,6 +83,7 @@ check: dev ## format, lint, types, import rules, supply chain, receivers and sen
 	@sh deploy/requirements/check_image.sh
 	@sh deploy/receivers/check.sh
 	@sh deploy/senders/check.sh
+	@sh tests/books/environment.sh
 
 dist: dev ## a wheel, its source, pinned requirements, SBOM and hashes, in dist/; the same commit gives the same bytes
 	@$(BIN)/python -m tests.release
@@ -154,4 +155,5 @@ pins: ## compiles the requirement files anew (needs uv on the PATH)
 	$(COMPILE) $(UPGRADE) $(PINS)/rivals.in -o $(PINS)/rivals.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/image.in -c $(PINS)/dev.txt -o $(PINS)/image.txt
 	$(COMPILE) $(UPGRADE) $(PINS)/chart.in -o $(PINS)/chart.txt
+	$(COMPILE) $(UPGRADE) $(PINS)/beancount.in -o $(PINS)/beancount.txt
 	@if grep -n '://' $(PINS)/*; then echo "addresses have no place in requirement files" >&2; exit 1; fi

@@ -14,8 +14,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 
+from domain.booking import book, hand_over
 from domain.callbacks import CLAIMS
 from domain.evidence import Evidence, Marked, Seen
+from domain.money import less
+from domain.money import total as sum_of
 from domain.payments import Kind, Payment, Sighting, Source, reference_key
 from domain.status import Status
 
@@ -64,6 +67,7 @@ class Ledger:
         if sighting.tx_hash is not None and known is not None and not known.folded:
             # A payment keeps its id when its transaction becomes known.
             row.id, known.id = known.id, None
+            hand_over(known, row)
             self.touched.add((known.kind, known.key))
         self.rows[row.kind, row.key] = row
         return row
@@ -111,6 +115,16 @@ class Ledger:
             if before[key] != (row.amount, row.amount_told, row.folded):
                 self.touched.add(key)
 
+    def book(self, now: datetime) -> None:
+        """Write into the books what has come to count, and what differs from what they say."""
+        for row in list(self.rows.values()):
+            correction = book(row, self.rows.values(), now)
+            if correction is not None:
+                self.rows[correction.kind, correction.key] = correction
+                self.touched |= {(correction.kind, correction.key), (row.kind, row.key)}
+            elif row.booked_at == now:
+                self.touched.add((row.kind, row.key))
+
     def _hand_on(self, folded: Payment) -> None:
         """What the invoice became by a folded row, it became by the row that stands for it."""
         better = stands_for(folded, self.rows.values())
@@ -138,21 +152,21 @@ def _reckon_group(group: Sequence[Payment], asked: Decimal | None, *, is_named_e
         last = row is named[-1]
         total = end if last and (row.total is None or row.status == Status.PAID) else row.total
         row.folded, row.amount_told = 0, is_told
-        row.amount = None if total is None else max(total - so_far, Decimal(0))
+        row.amount = None if total is None else max(less(total, so_far), Decimal(0))
         so_far = so_far if total is None else max(so_far, total)
     if whole is not None:
-        rest = None if end is None else max(end - so_far, Decimal(0))
+        rest = None if end is None else max(less(end, so_far), Decimal(0))
         whole.folded = int((bool(named) and not rest) or (is_named_elsewhere and not named))
         whole.amount, whole.amount_told = None if whole.folded else rest, is_told
 
 
 def _reckon_marks(marks: Sequence[Payment], told: Sequence[Payment], asked: Decimal | None) -> None:
     """A mark counts for the part of the amount that no provider tells of."""
-    known = sum((row.amount for row in told if not row.folded and row.amount is not None), Decimal(0))
+    known = sum_of(row.amount for row in told if not row.folded)
     is_paid = any(row.status == Status.PAID for row in told)
     for row in marks:
         total = row.total if row.total is not None else asked
-        rest = None if total is None else max(total - known, Decimal(0))
+        rest = None if total is None else max(less(total, known), Decimal(0))
         row.folded = int(bool(told) and (rest == 0 or (is_paid and row.total is None)))
         row.amount, row.amount_told = None if row.folded else rest, int(row.total is not None)
 
@@ -161,7 +175,7 @@ def _reckon_refunds(refunds: Sequence[Payment], payments: Sequence[Payment]) -> 
     """A refund without an amount is of everything."""
     amounts = [row.amount for row in payments if not row.folded]
     paid = [amount for amount in amounts if amount is not None]
-    everything = sum(paid, Decimal(0)) if paid and len(paid) == len(amounts) else None
+    everything = sum_of(paid) if paid and len(paid) == len(amounts) else None
     for row in refunds:
         better = [one for one in refunds if one is not row and _names_better(one, row)]
         row.folded, row.amount_told = int(bool(better)), int(row.total is not None)
@@ -189,6 +203,7 @@ def stands_for(folded: Payment, rows: Iterable[Payment]) -> list[Payment]:
 def shown(rows: Sequence[Payment]) -> list[Payment]:
     """One row for each payment, in the order in which they were seen. A folded row's first sighting counts for the
     earliest of its payments, its last one for the payment that has come furthest."""
+    rows = [row for row in rows if row.kind != "correction"]
     visible = {(row.kind, row.key): replace(row) for row in rows if not row.folded}
     for row in sorted(rows, key=lambda row: (row.kind, row.key)):
         better = [visible[one.kind, one.key] for one in stands_for(row, rows)]

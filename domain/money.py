@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable
+from decimal import Context, Decimal, InvalidOperation
 
 #: Room enough: ETH has 18 decimals, the most of any coin that the providers name.
 MAX_DECIMALS = 30
@@ -10,6 +11,8 @@ MAX_INTEGER_DIGITS = 30
 #: The ``maximum`` of an amount in JSON Schemas: the double that thirty nines are to a validator that reads numbers as
 #: doubles. It is a little above 10**30, and nothing is taken in between: the schema forbids less than ``parse_amount``.
 SCHEMA_MAXIMUM = int(float(10**MAX_INTEGER_DIGITS))
+#: Python's own context would round to 28 digits: a sum of amounts has up to sixty, and more for each factor of ten.
+EXACT = Context(prec=200)
 
 
 class AmountError(ValueError):
@@ -62,3 +65,22 @@ def plain_value(amount: Decimal) -> str:
 def decimals_of(amount: Decimal) -> int:
     """How many decimals the value has: 2 for 19.990."""
     return len(plain_value(amount).partition(".")[2])
+
+
+def total(amounts: Iterable[Decimal | None]) -> Decimal:
+    """Their sum with every digit; None counts as nothing."""
+    found = Decimal(0)
+    for one in amounts:
+        if one is not None:
+            found = EXACT.add(found, one)
+    return found
+
+
+def less(amount: Decimal, other: Decimal) -> Decimal:
+    """The difference with every digit."""
+    return EXACT.subtract(amount, other)
+
+
+def negated(amount: Decimal) -> Decimal:
+    """The same on the other side of zero, with every digit."""
+    return amount.copy_negate() if amount else amount

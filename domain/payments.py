@@ -20,7 +20,8 @@ from domain.evidence import CalledBack, Evidence, Marked, Seen
 from domain.money import format_amount
 from domain.status import Anomaly, Status
 
-Kind = Literal["payment", "refund"]
+#: A correction changes the amount of a payment or a refund that is in the books already.
+Kind = Literal["payment", "refund", "correction"]
 Source = Literal["look-up", "callback", "mark"]
 
 #: The kinds of ``domain.callbacks.mismatch`` with which an answer is not about this invoice.
@@ -84,6 +85,10 @@ class Payment:
     settled_event: str | None = None
     settled_by: str | None = None
     settled_at: datetime | None = None
+    # The line of the books: see ``domain/booking.py``. Once written it never changes.
+    booked_at: datetime | None = None
+    booked: Decimal | None = None
+    booked_told: int = 0
 
     @property
     def is_provider_word(self) -> bool:

@@ -18,6 +18,7 @@ class PayingWorld(World):
     """``World`` that also keeps the ledger."""
 
     ledger: Ledger = field(default_factory=Ledger)
+    numbers: int = 0
 
     def take(self, evidence: Evidence, held: Stage | None = None, jitter: float = 0.0) -> Decision:
         """Judge, apply, and keep what it tells of payments."""
@@ -27,6 +28,11 @@ class PayingWorld(World):
         if decision.event and decision.verdict == "applied":
             self.ledger.became(rows, became, self._event(), self.invoice.sequence, evidence, self.now)
         self.ledger.reckon(self.invoice.pay_amount)
+        self.ledger.book(self.now)
+        for one in self.ledger.rows.values():  # as the database numbers them
+            if one.id is None:
+                self.numbers += 1
+                one.id = self.numbers
         return decision
 
     def _event(self) -> str:

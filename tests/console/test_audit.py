@@ -11,6 +11,7 @@ import pytest
 
 from domain.moments import read_moment
 from domain.permissions import Role
+from domain.sheets import cell, csv_line
 from tests.console.scene import MARKUP, OPERATOR
 from tests.contracts.store_cases import change
 from workers.store.acts import Act, Actor, Deed, record
@@ -18,7 +19,6 @@ from workers.store.endpoints import list_endpoints
 from workers.store.reads.acts import Wanted, page_of_acts
 from workers.store.tables import ACT
 from workers.web.console.audit import WORDS, changes_of
-from workers.web.console.sheets import cell, csv_line
 from workers.web.console.words import words_of
 
 NOW = datetime(2026, 11, 28, 20, 36, 12, tzinfo=UTC)

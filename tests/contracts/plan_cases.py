@@ -59,6 +59,18 @@ PLACED = (
     "UPDATE event_log SET newest = (SELECT max(position) FROM event_position)",
     "ANALYZE event, event_position",
 )
+#: One invoice many times, old; three in four paid, every fiftieth late, ten cancelled long before all others.
+COPIES = {
+    "postgresql": """
+        INSERT INTO invoice ({columns}) SELECT {values}
+        FROM invoice, generate_series(1, {rows}) n WHERE invoice.id = :model
+    """,
+    "sqlite": """
+        WITH RECURSIVE g (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {rows})
+        INSERT INTO invoice ({columns}) SELECT {values} FROM invoice, g WHERE invoice.id = :model
+    """,
+}
+HEX = {"postgresql": "lpad(to_hex(n), 12, '0')", "sqlite": "printf('%012x', n)"}
 #: Small enough to be read whole: an endpoint table of a handful of rows, and what SQLite makes of a list of keys.
 SMALL = ("endpoint", "anon_", "picked")
 
@@ -102,3 +114,23 @@ def work(database):
     for one in ids:
         make_due(database, one)
     return store, endpoint_id, ids
+
+
+def copy_invoice(database, model, rows):
+    """Many invoices like the one."""
+    dialect = database.engine.dialect.name
+    number = HEX[dialect]
+    given = {
+        "id": f"'inv_' || {number} || '00000000000000000000'",
+        "idempotency_key": f"'key-' || {number}",
+        "order_id": f"'order-' || {number}",
+        "provider_ref": f"'ref-' || {number}",
+        "status": "CASE WHEN n <= 10 THEN 'cancelled' WHEN n % 4 = 0 THEN 'expired' ELSE 'paid' END",
+        "anomaly": "CASE WHEN n % 50 = 0 THEN 'late' END",
+        "first_open": "0",
+    }
+    with database.transaction() as connection:
+        columns = [row[0] for row in connection.execute(text("SELECT * FROM invoice LIMIT 0")).cursor.description]
+        values = ", ".join(given.get(name, f"invoice.{name}") for name in columns)
+        statement = COPIES[dialect].format(columns=", ".join(columns), values=values, rows=rows)
+        connection.execute(text(statement), {"model": model})

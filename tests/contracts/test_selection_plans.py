@@ -12,46 +12,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from tests.contracts.plan_cases import explained
+from tests.contracts.plan_cases import copy_invoice, explained
 from tests.contracts.store_cases import ACCOUNT, open_store, pend, subscribe
 from workers.store.reads.invoices import page_of_invoices
 from workers.store.reads.outlooks import read_outlooks
 from workers.store.reads.search import search
 from workers.store.reads.selection import DEPTHS, Selection, choose, read_page
 
-#: One invoice many times, old; three in four paid, every fiftieth late, ten cancelled long before all others.
-COPIES = {
-    "postgresql": """
-        INSERT INTO invoice ({columns}) SELECT {values}
-        FROM invoice, generate_series(1, {rows}) n WHERE invoice.id = :model
-    """,
-    "sqlite": """
-        WITH RECURSIVE g (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM g WHERE n < {rows})
-        INSERT INTO invoice ({columns}) SELECT {values} FROM invoice, g WHERE invoice.id = :model
-    """,
-}
-HEX = {"postgresql": "lpad(to_hex(n), 12, '0')", "sqlite": "printf('%012x', n)"}
 LOOKED_AT = ("invoice", "evidence", "event", "delivery", "delivery_attempt", "agenda", "callback", "payment")
-
-
-def copy(database, model, rows):
-    """Many invoices like the one."""
-    dialect = database.engine.dialect.name
-    number = HEX[dialect]
-    given = {
-        "id": f"'inv_' || {number} || '00000000000000000000'",
-        "idempotency_key": f"'key-' || {number}",
-        "order_id": f"'order-' || {number}",
-        "provider_ref": f"'ref-' || {number}",
-        "status": "CASE WHEN n <= 10 THEN 'cancelled' WHEN n % 4 = 0 THEN 'expired' ELSE 'paid' END",
-        "anomaly": "CASE WHEN n % 50 = 0 THEN 'late' END",
-        "first_open": "0",
-    }
-    with database.transaction() as connection:
-        columns = [row[0] for row in connection.execute(text("SELECT * FROM invoice LIMIT 0")).cursor.description]
-        values = ", ".join(given.get(name, f"invoice.{name}") for name in columns)
-        statement = COPIES[dialect].format(columns=", ".join(columns), values=values, rows=rows)
-        connection.execute(text(statement), {"model": model})
 
 
 @pytest.fixture
@@ -60,7 +28,7 @@ def many(crowded):
     store = open_store(crowded)
     subscribe(crowded)
     ids = pend(store, 60)
-    copy(crowded, ids[0], 100_000 if crowded.is_postgresql else 30_000)
+    copy_invoice(crowded, ids[0], 100_000 if crowded.is_postgresql else 30_000)
     return crowded
 
 

@@ -11,9 +11,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from domain.booking import corrected, counts
 from domain.decision import Stage
 from domain.evidence import CalledBack, CancelRequested, ClockRanOut, Created, Seen, Unreadable
 from domain.ledger import Ledger, shown
+from domain.money import total
 from domain.payments import Sighting
 from domain.status import Status
 from tests.invoice_world import START, new_invoice, new_policy
@@ -177,3 +179,36 @@ def test_a_look_up_that_is_judged_again_moves_only_the_time_it_was_last_seen(see
         world.take(seen, held=Stage.CHECK)
     still = [replace(one, last_seen_at=START) for one in before]
     assert [replace(told(one), last_seen_at=START) for one in world.payments] == [told(one) for one in still]
+
+
+@given(stories(), st.sampled_from(["settle", "hold"]))
+def test_lines_of_the_books_never_change_and_add_up_to_what_is_known(story, late_payment):
+    world = made(late_payment=late_payment)
+    before: dict[Any, Any] = {}
+    for step in story:
+        if isinstance(step, timedelta):
+            world.now += step
+            continue
+        world.pass_time(1)
+        world.take(step, held=Stage.CHECK if isinstance(step, (Seen, Unreadable)) else None)
+        lines = lines_of(world)
+        assert all(lines[number] == line for number, line in before.items())
+        assert {line[0] for number, line in lines.items() if number not in before} <= {world.now}
+        before = lines
+    assert_booked(world)
+
+
+def lines_of(world):
+    return {one.id: (one.booked_at, one.booked, one.booked_told) for one in world.ledger.rows.values() if one.booked_at}
+
+
+def assert_booked(world):
+    rows = list(world.ledger.rows.values())
+    for one in rows:
+        assert (one.booked_at is not None) >= counts(one), "what counts is in the books"
+        if one.kind == "correction" or one.booked_at is None:
+            continue
+        sign = Decimal(-1 if one.kind == "refund" else 1)
+        first = sign * (one.booked or Decimal(0))
+        booked = total([first, *(other.booked for other in rows if corrected(other) == one.id)])
+        assert booked == sign * (Decimal(0) if one.folded else one.amount or Decimal(0))

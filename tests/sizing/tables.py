@@ -46,9 +46,11 @@ SELECT {_NEW.format("invoice_id")}, at + :ms * interval '1 ms', kind, detail, ra
 """
 _PAYMENT = f"""
 INSERT INTO payment (invoice_id, kind, key, source, status, total, amount, amount_told, asset, network, tx_hash,
-  first_seen_at, last_seen_at, folded, settled_status, settled_sequence, settled_event, settled_by, settled_at)
+  first_seen_at, last_seen_at, folded, settled_status, settled_sequence, settled_event, settled_by, settled_at,
+  booked_at, booked, booked_told)
 SELECT {_NEW.format("invoice_id")}, kind, key, source, status, total, amount, amount_told, asset, network, tx_hash,
-  first_seen_at, last_seen_at, folded, settled_status, settled_sequence, settled_event, settled_by, settled_at
+  first_seen_at, last_seen_at, folded, settled_status, settled_sequence, settled_event, settled_by, settled_at,
+  booked_at, booked, booked_told
 FROM day_payment ORDER BY id
 """
 #: As deploy/SIZE.md advises.

@@ -15,7 +15,10 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "requirements"
 KnownBad = tuple[str, SpecifierSet, str]
-FILES = ("run.txt", "otel.txt", "dev.txt", "audit.txt", "chart.txt", "image.txt", "mutants.txt", "rivals.txt")
+FILES = (
+    *("run.txt", "otel.txt", "dev.txt", "audit.txt", "beancount.txt", "chart.txt", "image.txt", "mutants.txt"),
+    "rivals.txt",
+)
 APART = "mutants"  #: the extra that has a file of its own
 _PIN = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?==([^\s;\\]+)(.*?)(?=^\S|\Z)", re.MULTILINE | re.DOTALL)
 

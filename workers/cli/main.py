@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "mark": ("workers.cli.operators", "Say by hand what became of an invoice, with the reason."),
     "recheck": ("workers.cli.operators", "Have the provider asked about an invoice now."),
     "audit": ("workers.cli.audit", "List what operators did by hand: who, when, on what and why."),
+    "report": ("workers.cli.report.command", "Lines for the books: payments of a period, or what is open."),
     "rejected": ("workers.cli.rejected", "List the messages that were rejected, and why."),
     "contradictions": ("workers.cli.contradictions", "List what contradicts what is known of an invoice."),
     "callbacks": ("workers.cli.callbacks", "Test whether a provider's callbacks would arrive."),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from decimal import Context, Decimal
+from decimal import Decimal
 from typing import Any
 
-from domain.money import format_amount
+from domain.money import EXACT, format_amount
 
 NAME = "exact_sum"
-#: More digits than any sum of amounts has: nothing is rounded.
-EXACT = Context(prec=200)
 
 
 class _Adding:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 from sqlalchemy import Connection, Executable, select
 
+from domain.booking import adopt
 from domain.decision import Decision
 from domain.evidence import Evidence
 from domain.ledger import Ledger
@@ -34,7 +35,7 @@ def read_ledgers(
         return {}
     found: dict[str, list[Payment]] = {invoice_id: [] for invoice_id in wanted}
     for row in execute_keyed(connection, _payments, ("invoice_id",), [(key,) for key in sorted(wanted)]):
-        found[row.invoice_id].append(read_payment(row))
+        found[row.invoice_id].append(adopt(read_payment(row)))
     return {invoice_id: Ledger.of(rows) for invoice_id, rows in found.items()}
 
 
@@ -49,6 +50,7 @@ def keep_payments(
     if event_id is not None and decision.verdict == "applied":
         ledger.became(rows, Status(invoice.status), event_id, invoice.sequence, evidence, work.now)
     ledger.reckon(invoice.pay_amount)
+    ledger.book(work.now)
 
 
 def write_payments(connection: Connection, ledgers: Mapping[str, Ledger]) -> None:

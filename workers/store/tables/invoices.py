@@ -7,13 +7,14 @@ from sqlalchemy import Index, String, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from workers.store.tables.columns import ExactAmount, RowNumber, UtcTime
-from workers.store.tables.conditions import HELD_UP
+from workers.store.tables.conditions import BOOKED, HELD_UP, UNBOOKED
 
 #: In SQL: what was said against what is known.
 AGAINST = "verdict = 'contradiction'"
 _REFUSED = text("refused_since IS NOT NULL")
 _UNUSUAL = text("anomaly IS NOT NULL")
 _MADE = text("provider_ref IS NOT NULL")
+_BOOKED, _UNBOOKED = text(BOOKED), text(UNBOOKED)
 
 
 class Invoice(SQLModel, table=True):
@@ -148,11 +149,13 @@ class PaymentRow(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("invoice_id", "kind", "key", name="uq_payment_key"),
         Index("ix_payment_key", "key"),
+        Index("ix_payment_booked", "booked_at", "id", sqlite_where=_BOOKED, postgresql_where=_BOOKED),
+        Index("ix_payment_unbooked", "first_seen_at", "id", sqlite_where=_UNBOOKED, postgresql_where=_UNBOOKED),
     )
 
     id: int | None = Field(default=None, primary_key=True, sa_type=RowNumber)
     invoice_id: str = Field(sa_type=String(40))
-    kind: str = Field(sa_type=String(10))  #: payment, refund
+    kind: str = Field(sa_type=String(10))  #: payment, refund, correction
     key: str = Field(sa_type=String(160))  #: what identifies it: a transaction, a reference, a mark
     source: str = Field(sa_type=String(16))  #: look-up, callback, mark: the strongest that told of it
     status: str = Field(sa_type=String(20))  #: how far it has come, by its source
@@ -171,3 +174,7 @@ class PaymentRow(SQLModel, table=True):
     settled_event: str | None = Field(default=None, sa_type=String(40))
     settled_by: str | None = Field(default=None, sa_type=String(16))
     settled_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    # Its line of the books: see ``domain/booking.py``. Once written it never changes.
+    booked_at: datetime | None = Field(default=None, sa_type=UtcTime)
+    booked: Decimal | None = Field(default=None, sa_type=ExactAmount)  #: with what amount
+    booked_told: int = Field(default=0, sa_column_kwargs={"server_default": "0"})  #: 0: nobody had told it

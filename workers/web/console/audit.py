@@ -16,6 +16,7 @@ from starlette.routing import BaseRoute
 from domain.event import format_time
 from domain.exact_json import JsonError, read_json, write_json
 from domain.moments import read_moment
+from domain.sheets import csv_line
 from workers.store.acts import Act
 from workers.store.reads.acts import Page, Wanted, act_fields, page_of_acts
 from workers.store.rows import StoredRow
@@ -23,7 +24,6 @@ from workers.web.console.console import Console, read_filter
 from workers.web.console.downloads import Downloads, Read
 from workers.web.console.person import Person
 from workers.web.console.refusals import Refused
-from workers.web.console.sheets import csv_line
 
 PLACE = "/console/audit"
 FILTERS = ("by", "act", "invoice", "endpoint", "since", "until")

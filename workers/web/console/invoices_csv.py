@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from domain.event import invoice_fields
 from domain.exact_json import write_json
+from domain.sheets import csv_line
 from workers.store.reads.selection import Selection, read_piece
 from workers.store.rows import StoredRow
 from workers.web.console.console import Console
 from workers.web.console.downloads import Read
-from workers.web.console.sheets import csv_line
 
 KIND = "text/csv; charset=utf-8; header=present"
 PIECE = 500

@@ -13,11 +13,10 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute
 
 from domain.figures import Speed
-from domain.money import decimals_of
+from domain.money import EXACT, decimals_of
 from domain.status import Status
 from domain.why import Verdict
 from workers.store.acts import bare_url
-from workers.store.adding import EXACT
 from workers.store.reads.figures.figures import Figures, read_figures
 from workers.store.reads.figures.standing import SOON, Count, Group, Standing
 from workers.web.console.console import Console, read_filter

@@ -10,8 +10,8 @@ from decimal import Decimal
 from sqlalchemy import Connection, Subquery, and_, case, func, literal, select
 
 from domain.decision import Stage
+from domain.money import EXACT
 from domain.status import WATCHED, Status
-from workers.store.adding import EXACT
 from workers.store.agenda import CLOCK_LANE
 from workers.store.exact_sum import exact_sum
 from workers.store.tables import AGENDA, INVOICE

@@ -104,4 +104,7 @@ PAYMENT: Final = Table(
     Column("settled_event", String(40)),
     Column("settled_by", String(16)),
     Column("settled_at", UtcTime),
+    Column("booked_at", UtcTime),
+    Column("booked", ExactAmount),
+    Column("booked_told", Integer, nullable=False, default=0),
 )

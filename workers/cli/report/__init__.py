@@ -1,0 +1,1 @@
+"""`invoices report`: lines for the books."""
