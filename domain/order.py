@@ -16,7 +16,6 @@ from pydantic import (
     ConfigDict,
     Field,
     GetJsonSchemaHandler,
-    PrivateAttr,
     ValidationError,
     WithJsonSchema,
     model_validator,
@@ -231,7 +230,6 @@ class Order(BaseModel):
     metadata: JsonObject = Field(
         default_factory=dict, description="returned untouched in every event; ≤ 4 KiB", json_schema_extra=_nullable
     )
-    _trace: str | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -255,15 +253,15 @@ class Order(BaseModel):
     @property
     def trace(self) -> str | None:
         """The trace that it came with (``domain/trace.py``), which is no part of its content."""
-        trace: str | None = (self.__pydantic_private__ or {}).get("_trace")  # by its name it takes ten times as long
-        return trace
+        return (self.__pydantic_private__ or {}).get("trace")
 
     def traced(self, trace: str | None) -> Order:
         """The same order, as part of this trace."""
         if trace is None:
             return self
         copy = self.model_copy()
-        copy._trace = trace
+        # No PrivateAttr: pydantic would set it up for each order, and few have a trace.
+        object.__setattr__(copy, "__pydantic_private__", {"trace": trace})
         return copy
 
     def digest(self) -> str:

@@ -65,7 +65,7 @@ def test_a_channel_behind_sentinel_knows_its_master_and_what_every_channel_of_ou
     assert "isolates" in Channel.from_transport_options
 
 
-@pytest.mark.parametrize(("broker", "in_hand"), [("amqp://h", 1), ("redis://h", 4), ("sentinel://s?master_name=m", 4)])
+@pytest.mark.parametrize(("broker", "in_hand"), [("amqp://h", 1), ("redis://h", 8), ("sentinel://s?master_name=m", 8)])
 def test_more_than_a_message_for_each_thread_is_in_hand_only_where_its_bytes_are_counted(broker, in_hand):
     celery = celery_of(BROKER_URL=broker, REDIS_URL="redis://r")
 
