@@ -70,8 +70,8 @@ def _broker(settings: Settings) -> dict[str, object]:
     }
 
 
-#: Messages in hand for each thread of a worker. Those of single orders share tasks and transactions: with 128 in hand an
-#: order costs the intake 0.85 of what it does with 64, and 0.4 of what it does with 16 (decisions 53 and 62).
+#: Messages in hand for each thread of a worker. Those of single orders share tasks and transactions: with 128 in hand
+#: an order costs the intake 0.85 of what it does with 64, and half of what it does with 16 (decisions 53 and 63).
 IN_HAND = 8
 
 REDIS_OPTIONS: dict[str, object] = {
