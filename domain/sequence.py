@@ -3,6 +3,8 @@ restore of the database."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable, Iterator
+
 #: The jump of sequences. After a restore receivers may have seen events that are gone here: fewer than this per
 #: invoice.
 EPOCH_STEP = 1_000_000
@@ -21,3 +23,19 @@ def next_sequence(last: int, epoch: int) -> int:
 def first_position(epoch: int) -> int:
     """The number before the epoch's first position: no position that was told in earlier epochs is greater."""
     return epoch * POSITION_STEP
+
+
+def follows(before: int, sequence: int, epochs: Collection[int]) -> bool:
+    """Whether an invoice's events may have these numbers one after the other; ``epochs``: those that have begun."""
+    return sequence == before + 1 or any(sequence == next_sequence(before, epoch) for epoch in epochs)
+
+
+def gaps(sequences: Iterable[int], last: int, epochs: Collection[int]) -> Iterator[tuple[int, int]]:
+    """Between which numbers of an invoice's events some are missing; ``last``: that of its newest event."""
+    before = 0
+    for sequence in sequences:
+        if not follows(before, sequence, epochs):
+            yield before, sequence
+        before = sequence
+    if before < last:
+        yield before, last + 1

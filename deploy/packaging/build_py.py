@@ -26,6 +26,7 @@ CARRIED = (
     "deploy/observability/**/*.md",
     "deploy/observability/**/*.yaml",
     "deploy/pgbouncer/*",
+    "deploy/proof/*",
     "deploy/proxies/*",
     "deploy/receivers/*",
     "deploy/redis/*",

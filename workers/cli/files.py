@@ -19,6 +19,7 @@ SHOWN = (
     "deploy/*.yaml",
     "deploy/observability/**/*.*",
     "deploy/pgbouncer/*.*",
+    "deploy/proof/*.*",
     "deploy/proxies/*.*",
     "deploy/receivers/*.*",
     "deploy/redis/*.*",

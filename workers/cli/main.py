@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "show": ("workers.cli.show", "Show one invoice and all that happened to it, by its id, order, transaction, …"),
     "why": ("workers.cli.why", "Say why nothing happens to an order, or what is late and why."),
     "health": ("workers.cli.health", "Say in one word how the system is, and what is late."),
+    "prove": ("workers.cli.prove", "Write the proof of one order: a file that anybody can check."),
     "events": ("workers.cli.events", "Show the events of an invoice, or the newest of all."),
     "watch": ("workers.cli.watch", "Watch invoices change, live."),
     "cancel": ("workers.cli.operators", "Give an order up."),

@@ -129,6 +129,15 @@ class Database:
             with connection.begin():
                 yield connection
 
+    @contextmanager
+    def snapshot(self) -> Iterator[Connection]:
+        """The same, and all of its statements see one moment. For what is read in several and has to agree."""
+        options = {"isolation_level": "REPEATABLE READ"} if self.is_postgresql else {"invoices_begin": "BEGIN"}
+        with self.engine.connect() as plain:
+            connection = plain.execution_options(**options)
+            with connection.begin():
+                yield connection
+
     def read(
         self, find: Callable[Concatenate[Connection, Given], Found], *args: Given.args, **kwargs: Given.kwargs
     ) -> Found:

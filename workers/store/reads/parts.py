@@ -110,11 +110,12 @@ def delivery_fields(row: StoredRow, made: Sequence[StoredRow]) -> dict[str, obje
         "next_try_at": _time(row.next_try_at),
         "created_at": _time(row.created_at),
         "finished_at": _time(row.finished_at),
-        "attempts": [_attempt_fields(attempt) for attempt in made],
+        "attempts": [attempt_fields(attempt) for attempt in made],
     }
 
 
-def _attempt_fields(row: StoredRow) -> dict[str, object]:
+def attempt_fields(row: StoredRow) -> dict[str, object]:
+    """One attempt at a delivery, with the beginning of the receiver's answer."""
     answer = None if row.answer is None else bytes(row.answer).decode("utf-8", "replace")
     return {
         "at": _time(row.at),

@@ -1,0 +1,138 @@
+"""`invoices prove`: one order's proof, to be handed over and checked by anybody."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from workers.cli.context import open_database, settings_to_read
+from workers.cli.errors import CommandFailed
+from workers.cli.output import json_option, print_json
+from workers.cli.text import shown
+from workers.cli.which import NAME, NAMES, choose_invoice
+from workers.cli.wrapping import wrap
+
+if TYPE_CHECKING:
+    from workers.store.reads.proof import Proof
+    from workers.store.rows import StoredRow
+
+STDOUT = "-"
+PORTION = 1 << 20  #: bytes
+
+
+@click.command(
+    "prove",
+    help=f"Write the proof of one order, by {NAMES}: what was ordered, who said what and when, what was decided, who "
+    "was told, what people did. A stand-alone script checks it: `invoices files check_proof.py`.",
+)
+@click.argument("name", metavar=NAME)
+@click.option("--account", help="Whose; needed where several accounts have such an order.")
+@click.option(
+    "--output",
+    metavar="FILE",
+    help="Where to; - is standard output. No other proof is overwritten.  [default: proof-INVOICE.jsonl, here]",
+)
+@json_option
+def prove_command(name: str, account: str | None, output: str | None, as_json: bool) -> None:
+    from workers.store.reads.proof import Unreadable, write_proof
+
+    config = settings_to_read()
+    with open_database(config) as database:
+        invoice = choose_invoice(database, name, account, ask=not as_json)
+        path = None if output == STDOUT else Path(output or f"proof-{invoice.id}.jsonl")
+        with _draft(path) as draft:
+            try:
+                proof = write_proof(database, invoice.id, config.accounts, draft.file.write)
+            except Unreadable as error:
+                raise CommandFailed(f"{error}: the row was changed by somebody else (see: invoices doctor)") from None
+            if proof is None:
+                raise CommandFailed(f"invoice {invoice.id} was archived a moment ago (see: invoices archive find)")
+            _finish(draft, path)
+    if as_json and path is not None:
+        print_json(_fields(invoice, proof, path))
+    elif not as_json:
+        _tell(invoice, proof, path)
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What is written, and the name that it has meanwhile."""
+
+    file: IO[bytes]
+    path: Path | None = None
+
+
+@contextmanager
+def _draft(path: Path | None) -> Iterator[_Draft]:
+    """A file of the owner's only that is gone in the end, beside what it is to become."""
+    if path is None:
+        with tempfile.TemporaryFile() as file:
+            yield _Draft(file)
+        return
+    if path.is_dir():
+        raise CommandFailed(f"--output: {path} is a folder: name a file in it", 2)
+    if not path.parent.is_dir():
+        raise CommandFailed(f"--output: there is no folder {path.parent}", 2)
+    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with open(number, "w+b") as file:
+            yield _Draft(file, Path(name))
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def _finish(draft: _Draft, path: Path | None) -> None:
+    """On the disk, then under its name: whole or not at all."""
+    draft.file.flush()
+    draft.file.seek(0)
+    if path is None or draft.path is None:
+        shutil.copyfileobj(draft.file, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    os.fsync(draft.file.fileno())
+    if path.exists():
+        with path.open("rb") as file:
+            if not _are_equal(file, draft.file):
+                raise CommandFailed(f"{path} is there, and is something else: move it, or give --output")
+    draft.path.replace(path)
+
+
+def _are_equal(one: IO[bytes], other: IO[bytes]) -> bool:
+    while (some := one.read(PORTION)) == other.read(PORTION):
+        if not some:
+            return True
+    return False
+
+
+def _fields(invoice: StoredRow, proof: Proof, path: Path) -> dict[str, object]:
+    about = {"invoice_id": invoice.id, "account": invoice.account, "order_id": invoice.order_id}
+    told = {"records": proof.records, "top": proof.top, "missing": list(proof.missing)}
+    return {"file": str(path), **about, "status": proof.status, **told}
+
+
+def _tell(invoice: StoredRow, proof: Proof, path: Path | None) -> None:
+    """On standard error where the proof itself goes to standard output."""
+    aside = path is None
+    where = "" if aside else f"{path}: "
+    about = f"order {shown(invoice.order_id)} of account {invoice.account}, {proof.status}"
+    click.echo(f"{where}{proof.records} records of {about}", err=aside)
+    for one in proof.missing:
+        click.echo(wrap("missing: ", _gap(one)), err=aside)
+    click.echo(f"top hash {proof.top}", err=aside)
+    if not aside:
+        click.echo(wrap("", "Give this hash to the other side now, or keep it where you can't change it."))
+        click.echo(f"check: invoices files check_proof.py > check_proof.py; python3 check_proof.py {path}")
+
+
+def _gap(one: dict[str, object]) -> str:
+    between = f" between {one['after']} and {one['before']}" if "after" in one else ""
+    return f"{one['what']}{between}: {one['why']}"
