@@ -8,6 +8,7 @@ import json
 import re
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -60,7 +61,7 @@ def proven(database, tmp_path):
 
 
 def deliver(store, endpoint, **outcome):
-    given = {"outcome": "delivered", "status": 200, "answer": b"ok\xff"} | outcome
+    given: dict[str, Any] = {"outcome": "delivered", "status": 200, "answer": b"ok\xff"} | outcome
     while claimed := store.claim_deliveries(endpoint, 100, 60):
         for one in claimed:
             store.settle([DeliveryAttempt(one, **given)])

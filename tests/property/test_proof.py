@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import subprocess
 import sys
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -29,9 +31,9 @@ def proof(tmp_path_factory):
     database = open_hasty(new_sqlite_url(tmp_path_factory.mktemp("proof")))
     store, endpoint = open_store(database), subscribe(database)
     (invoice_id,) = take(store, order("o-1", metadata={"cart": [1, "ä"]}))
-    callback = {"digest": "f" * 64, "body": b"x", "headers": "{}", "order_id": "o-1", "reference": None}
-    callback |= {"digest": "2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"}
-    store.keep_callbacks([NewCallback(account="zeroxhost", word="PAID", amount=Decimal("1.50"), **callback)])
+    body: dict[str, Any] = {"body": b"x", "digest": hashlib.sha256(b"x").hexdigest()}
+    told: dict[str, Any] = {"headers": "{}", "order_id": "o-1", "reference": None, "word": "PAID", "amount": Decimal(1)}
+    store.keep_callbacks([NewCallback(account="zeroxhost", **body, **told)])
     judge(store, invoice_id, InDoubt(reason="reset", raw="<html>"))
     judge(store, invoice_id, seen("pending", provider_ref="ref-1"))
     judge(store, invoice_id, seen("partially_paid", paid_amount=Decimal("0.25"), pay_currency="BTC", tx_hash="aa"))
@@ -39,8 +41,8 @@ def proof(tmp_path_factory):
     judge(store, invoice_id, seen("paid", paid_amount=Decimal("1.50"), pay_currency="BTC", tx_hash="bb"))
     while claimed := store.claim_deliveries(endpoint, 10, 60):
         for outcome, wait in (("failed", 60.0), ("delivered", None)):
-            given = {"status": 200, "answer": b"ok", "wait_seconds": wait}
-            store.settle([DeliveryAttempt(one, outcome, **given) for one in claimed])  # type: ignore[arg-type]
+            said: dict[str, Any] = {"outcome": outcome, "status": 200, "answer": b"ok", "wait_seconds": wait}
+            store.settle([DeliveryAttempt(one, **said) for one in claimed])
     mark(store, OPERATOR, invoice_id, Mark(Status.REFUNDED, Decimal("1.50")))
     made = prove(database, invoice_id)
     database.close()
