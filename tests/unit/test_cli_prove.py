@@ -6,6 +6,7 @@ import pytest
 
 from domain.evidence import CancelRequested, Created
 from tests.proofs import CHECKER, check, only, top_of
+from workers.store.tables import EVENT
 
 TRANSACTION = "cf2e" + "0" * 60
 
@@ -106,7 +107,8 @@ def test_any_name_that_show_takes(invoices, add_order, judge, here, name):
     ("given", "said"),
     [
         (("nobody",), "there is no invoice or order 'nobody'"),
-        (("order-1", "--output", "."), "--output: . is a folder: name a file in it"),
+        (("order-1", "--output", "."), "--output: . is no file: name one, or - for standard output"),
+        (("order-1", "--output", "/dev/null"), "--output: /dev/null is no file"),
         (("order-1", "--output", "no/such/p.jsonl"), "--output: there is no folder no/such"),
     ],
 )
@@ -122,7 +124,7 @@ def test_what_is_missing_is_told(invoices, add_order, judge, store, here):
     invoice = add_order("order-1")
     judge(invoice, Created(provider_ref="9a1c"))
     with store.database.transaction() as connection:
-        connection.exec_driver_sql("DELETE FROM event")
+        connection.execute(EVENT.delete())
     ran = invoices("prove", invoice)
     assert "missing: events between 0 and 2: removed by retention" in ran.out
     (line,) = invoices("prove", invoice, "--json").lines
@@ -133,7 +135,7 @@ def test_a_row_that_somebody_else_has_changed_is_named(invoices, add_order, judg
     invoice = add_order("order-1")
     judge(invoice, Created(provider_ref="9a1c"))
     with store.database.transaction() as connection:
-        connection.exec_driver_sql("UPDATE event SET body = X'78'")
+        connection.execute(EVENT.update().values(body=b"x"))
     ran = invoices("prove", invoice)
     assert (ran.code, "its body can't be read (JSONDecodeError): the row was changed by" in ran.err) == (1, True)
     assert names(here) == []

@@ -78,8 +78,8 @@ def _draft(path: Path | None) -> Iterator[_Draft]:
         with tempfile.TemporaryFile() as file:
             yield _Draft(file)
         return
-    if path.is_dir():
-        raise CommandFailed(f"--output: {path} is a folder: name a file in it", 2)
+    if path.exists() and not path.is_file():
+        raise CommandFailed(f"--output: {path} is no file: name one, or - for standard output", 2)
     if not path.parent.is_dir():
         raise CommandFailed(f"--output: there is no folder {path.parent}", 2)
     number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
