@@ -8,11 +8,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from typing import Any
 
 from domain.exact_json import write_json
-from domain.money import format_amount
+from domain.money import format_amount, total
 from domain.payments import Payment
 from domain.visible import escape
 
@@ -31,9 +31,6 @@ READ_ME = (
     "What is known to be missing stands in the record `end`. Evidence and callbacks are removed after a time, "
     "deliveries with their endpoint; nothing tells how many there were.",
 )
-
-#: Digits that a sum may have: an amount has 60.
-_DIGITS = 100
 
 
 class Chain:
@@ -78,17 +75,13 @@ def changed(now: Mapping[str, object], before: Mapping[str, object]) -> list[str
 
 def sums(payments: Iterable[Payment], asset: str | None) -> list[dict[str, object]]:
     """What was paid and paid back, by kind and asset. ``asset``: the invoice's, where nobody told a payment's."""
-    found: dict[tuple[str, str | None], Decimal] = {}
-    with localcontext(prec=_DIGITS):
-        for one in payments:
-            key = one.kind, one.asset or asset
-            found[key] = found.get(key, Decimal(0)) + (one.amount or 0)
+    found: dict[tuple[str, str | None], list[Decimal | None]] = {}
+    for one in payments:
+        found.setdefault((one.kind, one.asset or asset), []).append(one.amount)
     ordered = sorted(found.items(), key=lambda pair: (pair[0][0], pair[0][1] or ""))
-    return [{"kind": kind, "asset": name, "amount": format_amount(total)} for (kind, name), total in ordered]
+    return [{"kind": kind, "asset": name, "amount": format_amount(total(some))} for (kind, name), some in ordered]
 
 
 def adds_up(paid: Decimal | None, summed: Iterable[Mapping[str, object]]) -> bool:
     """Whether the payments come to what the invoice says is paid; true where it says nothing."""
-    with localcontext(prec=_DIGITS):
-        come = sum((Decimal(str(one["amount"])) for one in summed if one["kind"] == "payment"), Decimal(0))
-        return paid is None or paid == come
+    return paid is None or paid == total(Decimal(str(one["amount"])) for one in summed if one["kind"] == "payment")

@@ -159,8 +159,10 @@ class _Proof:
     def _payments(self, payments: Sequence[Payment]) -> Iterator[bytes]:
         row = self.invoice
         for one in payments:
-            at = {"at": format_time(one.first_seen_at)}
-            yield self.chain.line("payment", at | payment_fields(one, row.pay_currency, row.network))
+            booked = {"booked_at": None if one.booked_at is None else format_time(one.booked_at)}
+            booked["booked"] = None if one.booked is None else format_amount(one.booked)
+            told = payment_fields(one, row.pay_currency, row.network)
+            yield self.chain.line("payment", {"at": format_time(one.first_seen_at), **told, **booked})
 
     def _events(self) -> Iterator[bytes]:
         query = select(EVENT).where(EVENT.c.invoice_id == self.invoice.id)
