@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 import zlib
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -293,6 +294,32 @@ def test_a_sigkilled_worker_s_message_is_stored_once_by_the_next(stopped_intake)
     intake.until_acknowledged()
     assert len(intake.rows("SELECT id FROM invoice")) == len(intake.invoices()) == 200
     assert intake.rejected() == []
+
+
+@pytest.mark.engines
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("point", ["message.reject.before", "message.reject.after", "order.commit.after"])
+def test_bad_messages_are_listed_once_wherever_their_worker_was_killed(stopped_intake, point):
+    intake = stopped_intake
+    good = 20 if point.startswith("order.") else 0  # bad ones are listed in the transaction of those beside them
+    for number in range(20):
+        intake.push([[], order(f"bad-{number}", colour="red"), {}], headers=HEADERS | {"id": f"bad-{number}"})
+        intake.push([[], {"orders": number}, {}], headers=HEADERS | {"task": "invoices.create_many", "id": f"{number}"})
+        if number < good:
+            intake.push([[], order(f"good-{number}"), {}], headers=HEADERS | {"id": f"good-{number}"})
+    intake.environment[VARIABLE] = f"{point}:1"
+    intake.start()
+    intake.process.wait(timeout=START_SECONDS)
+    assert bool(intake.rejected()) == point.endswith(".after")
+
+    del intake.environment[VARIABLE]
+    intake.let_leases_end()
+    intake.start()
+
+    intake.until_acknowledged()
+    reasons = Counter(row["reason"].partition(":")[0] for row in intake.rejected())
+    assert reasons == {"colour": 20, "orders": 20}
+    assert len(intake.rows("SELECT id FROM invoice")) == good
 
 
 @pytest.mark.engines

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from domain.exact_json import write_json
@@ -20,6 +21,8 @@ from workers.providers.call import open_client
 
 #: As long as an event of ours.
 EVENT_BODY = write_json({"type": "invoice.pending", "data": {**order_fields("o-1"), "more": "x" * 900}}).encode()
+
+JSON = {"content-type": "application/json"}
 
 
 def on_the_workers_loop(run: Callable[[], Awaitable[float]]) -> float:
@@ -56,11 +59,10 @@ async def create_calls(
     """The same on a loop that runs; ``answered`` is called after each."""
     url = f"{ground.provider_url(delay_ms)}/api/invoice/create"
     body = write_json({"apiKey": "bench-key-000000", "price": 12.5, "orderId": "o-1"}).encode()
-    headers = {"content-type": "application/json"}
     async with open_client(width + 100) as client:
 
         async def call() -> None:
-            assert await _status(client, make_request("POST", url, headers, body)) == 201
+            assert (await exchange(client, make_request("POST", url, JSON, body)))[0] == 201
             answered()
 
         return await in_flight(count, width, call)
@@ -68,32 +70,40 @@ async def create_calls(
 
 def hooks(ground: Ground, count: int, width: int) -> float:
     """POSTs of an event over the webhooks' client; signed once, for all."""
+    outgoing = Outgoing(ground.hook_url, (SECRET,), "evt_1", EVENT_BODY, {})
+    headers = JSON | signed_headers(outgoing, int(time.time()))
 
     async def run() -> float:
-        guard = AddressGuard([f"127.0.0.1:{ground.port}"], SystemLookup())
-        outgoing = Outgoing(ground.hook_url, (SECRET,), "evt_1", EVENT_BODY, {})
-        headers = signed_headers(outgoing, int(time.time())) | {"content-type": "application/json"}
-        target = guard.check_url(ground.hook_url)
-        async with WebhookSender(guard) as sender:
-            client = sender._client
-            assert client is not None
+        async with hook_client(ground) as (client, url):
 
             async def call() -> None:
-                assert await _status(client, make_request("POST", target.url, headers, EVENT_BODY)) == 200
+                assert (await exchange(client, make_request("POST", url, headers, EVENT_BODY)))[0] == 200
 
             return await in_flight(count, width, call)
 
     return on_the_workers_loop(run)
 
 
-async def _status(client: LeanClient, request: Request) -> int:
-    """The answer's, once all of it was read."""
+@contextlib.asynccontextmanager
+async def hook_client(ground: Ground) -> AsyncIterator[tuple[LeanClient, str]]:
+    """The webhooks' client, and the receiver's address as it is checked."""
+    guard = AddressGuard([f"127.0.0.1:{ground.port}"], SystemLookup())
+    async with WebhookSender(guard) as sender:
+        client = sender._client
+        assert client is not None
+        yield client, guard.check_url(ground.hook_url).url
+
+
+async def exchange(client: LeanClient, request: Request) -> tuple[int, bytes]:
+    """The answer's status and body, once all of it was read."""
     reply = await client.exchange(request)
-    if reply.whole() is None:
-        while await reply.read():
-            pass
+    body = reply.whole()
+    if body is None:
+        body = b""
+        while part := await reply.read():
+            body += part
     await reply.aclose()
-    return reply.status_code
+    return reply.status_code, body
 
 
 class _Asker(asyncio.Protocol):

@@ -139,7 +139,15 @@ def deliver_row(ground: Ground, width: int = MAX_IN_FLIGHT) -> Row:
 
     row = Row("deliver", f"DELIVER alone, {width} in flight", "the same client in a bare loop", "calls/s", 0.6)
     row.run(ground.sizes.rounds, ours, lambda: bare.hooks(ground, count, width))
-    return with_cpu(row, cpu)
+    by_hand = [_deliveries_by_hand(ground, count, width) for _ in range(ground.sizes.rounds)]
+    return with_cpu(limits.tell(row, by_hand, "reads, signs and writes by hand"), cpu)
+
+
+def _deliveries_by_hand(ground: Ground, count: int, width: int) -> float:
+    with ground.store() as store:
+        ground.subscribe(store, width)
+        make_events(store, count)
+        return limits.Deliveries(ground, store).rate(count, width)
 
 
 def make_events(store: Store, count: int, tracer: Tracer = OFF) -> None:

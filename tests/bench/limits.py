@@ -13,7 +13,7 @@ from datetime import datetime
 from decimal import Decimal
 from statistics import median
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import psycopg
 import structlog
@@ -21,8 +21,11 @@ from psycopg.rows import dict_row
 
 from domain.event import Told, envelope, new_id
 from tests.bench import bare
-from tests.bench.ground import Ground, add_orders, plain
+from tests.bench.ground import SECRET, Ground, add_orders, plain
 from tests.bench.results import Row
+from workers.delivery.attempt import Outgoing
+from workers.delivery.webhook import signed_headers
+from workers.http.client import LeanClient, make_request
 from workers.store.store import Store
 
 log = structlog.get_logger()
@@ -48,6 +51,19 @@ TELL = (
     "INSERT INTO event (id, invoice_id, sequence, type, body, created_at)"
     " SELECT e, i, s, %(type)s, b, %(now)s"
     " FROM unnest(%(events)s::text[], %(ids)s::text[], %(sequences)s::int[], %(bodies)s::bytea[]) AS u (e, i, s, b)"
+)
+#: Due deliveries with their events, a page.
+DUE = (
+    "SELECT delivery.id, endpoint_id || '/' || delivery.invoice_id, event.id, body FROM delivery"
+    " JOIN event ON number = event_number WHERE state = 'due' AND delivery.id > %s ORDER BY delivery.id LIMIT %s"
+)
+DELIVERED = (
+    "UPDATE delivery SET state = 'delivered', tries = tries + 1, next_try_at = NULL, finished_at = %(now)s"
+    " WHERE id = ANY(%(ids)s)",
+    "INSERT INTO delivery_attempt (delivery_id, at, outcome, status, latency_ms, answer)"
+    " SELECT d, %(now)s, 'delivered', 200, l, a"
+    " FROM unnest(%(ids)s::bigint[], %(latencies)s::int[], %(answers)s::bytea[]) AS u (d, l, a)",
+    "DELETE FROM agenda WHERE stage = 'deliver' AND subject = ANY(%(subjects)s)",
 )
 
 
@@ -114,8 +130,75 @@ async def _creates(
     return count / seconds
 
 
-def tell(row: Row, rates: Sequence[float]) -> Row:
+class Posted(NamedTuple):
+    """A delivery whose webhook was answered by 200."""
+
+    id: int
+    subject: str
+    latency_ms: int
+    answer: bytes
+
+
+class Deliveries:
+    """DELIVER's bare loop; a thread beside it reads what is due, another writes what was answered."""
+
+    def __init__(self, ground: Ground, store: Store) -> None:
+        self._ground = ground
+        self._store = store
+        self._waiting: asyncio.Queue[tuple[int, str, str, bytes]] = asyncio.Queue(2 * BATCH)
+        self._posted: list[Posted] = []
+
+    def rate(self, count: int, width: int) -> float:
+        """So many deliveries, ``width`` posts at a time; deliveries a second."""
+        return bare.on_the_workers_loop(lambda: self._run(count, width))
+
+    async def _run(self, count: int, width: int) -> float:
+        async with bare.hook_client(self._ground) as (client, url):
+            start = time.perf_counter()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._read())
+                group.create_task(self._write(count))
+                group.create_task(bare.in_flight(count, width, lambda: self._post(client, url)))
+            return count / (time.perf_counter() - start)
+
+    async def _read(self) -> None:
+        last = 0
+        with plain(self._store) as connection:
+            while page := await asyncio.to_thread(lambda last: connection.execute(DUE, (last, BATCH)).fetchall(), last):
+                last = page[-1][0]
+                for one in page:
+                    await self._waiting.put(one)
+
+    async def _post(self, client: LeanClient, url: str) -> None:
+        number, subject, event_id, body = await self._waiting.get()
+        began = time.perf_counter()
+        signed = signed_headers(Outgoing(url, (SECRET,), event_id, body), int(time.time()))
+        status, answer = await bare.exchange(client, make_request("POST", url, bare.JSON, body, signed))
+        assert status == 200
+        self._posted.append(Posted(number, subject, round((time.perf_counter() - began) * 1000), answer))
+
+    async def _write(self, count: int) -> None:
+        with plain(self._store) as connection:
+            while count:
+                batch, self._posted[:] = self._posted[:BATCH], self._posted[BATCH:]
+                if batch:
+                    await asyncio.to_thread(note, connection, batch)
+                    count -= len(batch)
+                else:
+                    await asyncio.sleep(0.001)
+
+
+def note(connection: psycopg.Connection[Any], posted: Sequence[Posted]) -> None:
+    """Write down that these were delivered, with each one's attempt; nothing more is to be sent. One transaction."""
+    given: dict[str, Any] = {"now": connection.execute("SELECT clock_timestamp()").fetchone()[0]}  # type: ignore[index]  # has a row
+    given["ids"], given["subjects"], given["latencies"], given["answers"] = map(list, zip(*posted, strict=True))
+    for statement in DELIVERED:
+        connection.execute(statement.encode(), given)
+    connection.commit()
+
+
+def tell(row: Row, rates: Sequence[float], does: str = "reads, tells, logs and writes by hand") -> Row:
     """The row says by itself how far its goal could be reached."""
     share = median(rates) / median(row.theirs)
-    row.note = f"a bare loop that also reads, tells, logs and writes by hand: {median(rates):,.0f}/s, {share:.2f}"
+    row.note = f"a bare loop that also {does}: {median(rates):,.0f}/s, {share:.2f}"
     return row

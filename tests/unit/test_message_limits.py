@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from domain.json_size import holds_more_values
+from domain.json_size import holds_more_values, opens_more
 from workers.intake.message import CREATE, CREATE_MANY, RUN, Accepted, TurnedAway, give_up, inspect
 from workers.transport.message_limits import MAX_DEPTH, MAX_MANY_BODY_BYTES, MAX_MANY_VALUES, MAX_VALUES
 
@@ -36,6 +36,12 @@ def judge(body, task=CREATE_MANY):
 def test_values_are_counted_without_what_stands_in_strings(text, values):
     assert not holds_more_values(text.encode(), max(values, 1))
     assert values == 0 or holds_more_values(text.encode(), values - 1)
+
+
+@pytest.mark.parametrize(("text", "brackets"), [(b"1", 0), (b"[]", 1), (b'{"a":[2,{}]}', 3), (b'["[{",2]', 3)])
+def test_brackets_that_open_are_counted_those_in_strings_too(text, brackets):
+    assert not opens_more(text, brackets)
+    assert brackets == 0 or opens_more(text, brackets - 1)
 
 
 PIECES = [b"[],", b"{},", b"0,", b'"",', b'{"":[]},', b'"\\\\",', b'"\\"",', b"[[],{}],"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from domain.exact_json import JsonError, read_json
-from domain.json_size import holds_more_values
+from domain.json_size import holds_more_values, opens_more
 from workers.transport.message_limits import (
     MAX_BODY_BYTES,
     MAX_DEPTH,
@@ -52,7 +52,7 @@ def parse_body(body: object, task: str | None, *, of_many: str) -> object:
     if task is None and isinstance(document, dict) and document.get("task") != of_many:
         _check_size(body, MAX_BODY_BYTES)
         _check_values(body, MAX_VALUES)
-    if body.count(b"{") + body.count(b"[") > MAX_DEPTH:
+    if opens_more(body, MAX_DEPTH):
         _check_depth(document)
     return document
 

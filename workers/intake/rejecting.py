@@ -56,9 +56,10 @@ def _refuse_each(store: IntakeStore, rejections: Sequence[Rejection]) -> None:
 
 def log_rejected(rejections: Sequence[Rejection]) -> None:
     """A line for each."""
+    logger = log.bind()  # once: a logger is made anew for each line otherwise
     for rejection in rejections:
         key = rejection.message_key
-        log.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
+        logger.warning("message.rejected", task=rejection.task, reason=rejection.reason, message_key=key)
 
 
 def internal_error(desk: Desk, message: OrderMessage, error: Exception) -> Rejection:

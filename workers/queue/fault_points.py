@@ -53,6 +53,7 @@ class Step:
 #: the latter.
 STEPS: dict[str, Step] = {
     "message.claim": Step((f"{_CHANNEL}._read_claim",)),
+    "message.reject": Step((f"{_STORE}.reject",)),
     "message.ack": Step(("workers.transport.qos:QoS.forget",)),
     "order.commit": Step((f"{_STORE}.add_orders",)),
     "create.claim": Step((f"{_STORE}.claim_creates",)),

@@ -17,7 +17,7 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-from domain.json_size import holds_more_values
+from domain.json_size import holds_more_values, opens_more
 from workers.transport.message_limits import (
     MAX_DEATHS_UNREAD,
     MAX_DEPTH,
@@ -131,7 +131,7 @@ def _read(item: bytes) -> Payload:
     message = _checked(loads(text) if TYPE_MARK in text else _DECODER.decode(text))
     if len(item) > MAX_ENVELOPE_BYTES and (size := len(dumps(_about(message)))) > MAX_ENVELOPE_BYTES:
         raise UnreadableError(f"holds {size} bytes besides its body, at most {MAX_ENVELOPE_BYTES} are taken")
-    if item.count(b"{") + item.count(b"[") > MAX_DEPTH and _depth(_about(message)) > MAX_DEPTH:
+    if opens_more(item, MAX_DEPTH) and _depth(_about(message)) > MAX_DEPTH:
         raise UnreadableError(f"is nested more than {MAX_DEPTH} deep")
     return message
 
