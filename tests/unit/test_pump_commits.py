@@ -120,6 +120,33 @@ def test_the_first_result_is_committed_at_once_and_what_comes_soon_after_it_toge
     assert written == [[0], [1, 2, 3]]
 
 
+def test_as_many_as_one_transaction_takes_wait_for_no_more(monkeypatch):
+    monkeypatch.setattr(commits, "COMMIT_LIMIT", 3)
+    written: list[list[int]] = []
+    full = threading.Event()
+
+    def commit(results):
+        if len(results) == 3:
+            full.set()
+
+    async def run():
+        calls = store_calls.StoreCalls()
+        work = dataclasses.replace(Away().work(), commit=commit, batching=Batching(gather_seconds=3600.0))
+        queue = commits_of(work, calls, written)
+        runner = asyncio.create_task(queue.run())
+        queue.add(0)
+        await asyncio.wait_for(queue.join(), PATIENCE_SECONDS)
+        for result in range(1, 5):
+            queue.add(result)
+            await asyncio.sleep(0.01)
+        assert await asyncio.to_thread(full.wait, PATIENCE_SECONDS)
+        runner.cancel()
+        calls.close()
+
+    asyncio.run(run())
+    assert written == [[0], [1, 2, 3]]
+
+
 def test_after_a_database_that_was_away_nothing_is_claimed_while_any_result_of_before_waits(monkeypatch):
     """Not when the first of its batches is done either: the leases of the others' rows may be over as well."""
     monkeypatch.setattr(commits, "COMMIT_LIMIT", 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Any, Generic
 
 from workers.engine.keeper import Keeper
@@ -39,10 +40,13 @@ class Commits(Generic[Outcome]):
         self.results = Uncommitted(work, free, observer)
         self._retries = Retries(work, calls, self.results, observer, COMMIT_LIMIT)
         self._keeper = Keeper(work.keeping, calls, self.results) if work.keeping is not None else None
+        self._full = asyncio.Event()  #: as many results wait as one transaction takes
 
     def add(self, value: Outcome, held: Slots | None = None) -> None:
         """Have a result committed soon; ``held``: a slot that is free only then."""
         self.results.enqueue(self.results.add(value, held))
+        if len(self.results.queue) >= COMMIT_LIMIT:
+            self._full.set()
 
     def hold_up(self, lane: AnyLane) -> bool:
         """Whether too much waits for its commit, or for too long; the lane is woken to ask again.
@@ -80,7 +84,7 @@ class Commits(Generic[Outcome]):
         while True:
             batch = [await self.results.next()]
             if not self._work.slot_use.until_committed and len(queue) < COMMIT_LIMIT:
-                await asyncio.sleep(max(0.0, rested_at - loop.time()))
+                await self._gather(rested_at - loop.time())
             batch += [queue.popleft() for _ in range(min(len(queue), COMMIT_LIMIT - 1))]
             begun_at = loop.time()
             try:
@@ -88,6 +92,14 @@ class Commits(Generic[Outcome]):
             except Exception as error:  # noqa: BLE001 - told; the batches after this one go on
                 self.results.drop(batch, error)
             rested_at = loop.time() + rest_after(loop.time() - begun_at, self._work.batching.gather_seconds)
+
+    async def _gather(self, seconds: float) -> None:
+        """Wait this long for more results, or until as many have come as one transaction takes: with too many of them
+        nothing more would be claimed."""
+        self._full.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, seconds)):
+                await self._full.wait()
 
     async def _commit(self, batch: Sequence[Result[Outcome]]) -> None:
         """Have a batch written. One result that is bad or slow holds up no other."""

@@ -168,7 +168,7 @@ def inspect(
     except Exception as error:  # noqa: BLE001 - a message that breaks this check must not reach Celery for that
         reason = f"can't be read: {type(error).__name__}"
     fields = parts.fields()
-    return _about_an_order(turn_away(body, reason, message_key(*sent), task=parts.task, fields=fields), fields)
+    return _about_an_order(turn_away(body, reason, message_key(*sent), task=parts.task, fields=fields), parts.kwargs)
 
 
 def turn_away(
@@ -185,9 +185,9 @@ def turn_away(
     )
 
 
-def _about_an_order(refusal: TurnedAway, fields: str | None) -> TurnedAway:
+def _about_an_order(refusal: TurnedAway, fields: object) -> TurnedAway:
     """The refusal with the order that it is about, if it is about one: its shop is told."""
-    order = read_refused(read_json(fields)) if refusal.task == CREATE and fields is not None else None
+    order = read_refused(fields) if refusal.task == CREATE else None
     if order is None:
         return refusal
     return replace(refusal, order=(order.account, order.order_id, order.idempotency_key))
@@ -199,7 +199,7 @@ def give_up(message: Accepted, deliveries: int) -> TurnedAway:
     if message.task not in INTAKE_TASKS:
         return turn_away(write_json(message.arguments), reason, message.id, task=message.task)
     text, key, *_ = message.arguments
-    return _about_an_order(turn_away(text, reason, key, task=message.task, fields=text), text)
+    return _about_an_order(turn_away(text, reason, key, task=message.task, fields=text), read_json(text))
 
 
 def message_key(headers: object, properties: object, body: object) -> str:
