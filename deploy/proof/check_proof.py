@@ -87,7 +87,7 @@ if __name__ == "__main__":
     try:
         of, top = read(open(sys.argv[1], "rb").read(200_000_000))
         (head,), (order,), (stands,), (end,) = (of[name] for name in ("proof", "order", "invoice", "end"))
-        need((given.get("--hash", top), head["version"]) == (top, "1"), f"another release, or top hash: {top}")
+        need((given.get("--hash", top), head["version"]) == (top, "1"), f"its hash is {top}, or its release another")
         check_history(of, order, stands["body"], stands, end["missing"])
         check_parts(of, stands["body"], stands, open(given.get("--received", sys.argv[1]), "rb").read(200_000_000))
     except Exception as error:

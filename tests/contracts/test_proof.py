@@ -14,6 +14,7 @@ import pytest
 
 from domain.evidence import CalledBack, CancelRequested, InDoubt, OrderRefused
 from domain.status import Status
+from tests.contracts.archive_cases import age, end, run
 from tests.contracts.plan_cases import explained
 from tests.contracts.store_cases import (
     ACCOUNT,
@@ -38,9 +39,10 @@ from workers.store.callbacks import NewCallback
 from workers.store.deliveries import DeliveryAttempt
 from workers.store.operate import invoices as operated
 from workers.store.operate import restoration
+from workers.store.operate.archiving import find_newest, unpacked
 from workers.store.reads.proof import EVENTS_PAGE, Unreadable, write_proof
 from workers.store.store import Store
-from workers.store.tables import CALLBACK, ENDPOINT, EVENT, EVIDENCE, PAYMENT
+from workers.store.tables import CALLBACK, ENDPOINT, EVENT, EVIDENCE, INVOICE, PAYMENT
 
 OLD = timedelta(days=90)
 ODD = {"näme": '\u202e \U0001f600 \\ " \n\t', "big": "x" * 3900, "list": [1, 2.50, None, {"1e3": "NaN"}]}
@@ -207,6 +209,31 @@ def test_what_retention_removed_is_said_and_the_rest_is_checked(database, store,
     proof = proven(invoice_id)
     assert [one["sequence"] for one in only(proof, "event")] == [3]
     assert [one["before"] for one in only(proof, "end")[0]["missing"]] == [3]
+
+
+def test_an_archived_invoice_is_proven_by_its_line_with_the_same_bytes(database, store, tmp_path):
+    (kept,) = age(database, end(store, pay_amount=Decimal("1.50")))
+    row = invoice_of(database, kept)
+    body = b"\xff a=1"
+    told: dict[str, Any] = {
+        "headers": "{}",
+        "order_id": row.order_id,
+        "reference": None,
+        "word": "PAID",
+        "amount": Decimal("1.50"),
+    }
+    new = NewCallback(account=row.account, digest=hashlib.sha256(body).hexdigest(), body=body, **told)
+    store.keep_callbacks([new])
+    change(database, CALLBACK, state="matched", invoice_id=kept)
+    before = prove(database, kept)
+    assert run(database, tmp_path / "archive") != []
+    assert rows(database, INVOICE, INVOICE.c.id == kept) == []
+    (line,) = find_newest(tmp_path / "archive", row.order_id, None).values()
+    with unpacked(line, database) as (unpacked_one, found):
+        assert found.id == kept
+        after = prove(unpacked_one, kept)
+    assert after == before
+    assert find_newest(tmp_path / "archive", row.order_id, "nobody") == {}
 
 
 def test_after_a_restore_sequences_go_on_in_its_epoch(store, proven):

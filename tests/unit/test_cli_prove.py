@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from domain.evidence import CancelRequested, Created
+from tests.contracts.archive_cases import age, end
+from tests.contracts.store_cases import open_store
 from tests.proofs import CHECKER, check, only, top_of
 from workers.store.tables import EVENT
 
@@ -118,6 +120,32 @@ def test_what_can_not_be_done_is_said_in_a_line(invoices, add_order, here, given
     assert ran.code in {1, 2}
     assert (ran.out, ran.err.count("\n"), said in ran.err) == ("", 1, True)
     assert names(here) == []
+
+
+def test_an_archived_order_is_proven_out_of_the_archive(invoices, store, here, tmp_path, monkeypatch):
+    (invoice,) = age(store.database, end(open_store(store.database)))
+    (order_id,) = [line["order_id"] for line in invoices("list", "--json").lines]
+    monkeypatch.setenv("INVOICES_ARCHIVE_DIR", str(tmp_path / "archive"))
+    assert invoices("prove", order_id, "--output", "before.jsonl").code == 0
+    assert "1 invoices were archived" in invoices("archive", "--older-than", "30").out
+    assert invoices("list", "--json").lines == []
+    for name in (order_id, invoice):
+        (line,) = invoices("prove", name, "--json", "--output", "after.jsonl").lines
+        assert (line["invoice_id"], line["status"]) == (invoice, "paid")
+    assert (here / "after.jsonl").read_bytes() == (here / "before.jsonl").read_bytes()
+    refused = invoices("prove", order_id, "--account", "nebulox")
+    assert (refused.code, "in the database or archived" in refused.err) == (1, True)
+
+
+def test_an_order_of_several_accounts_in_the_archive_needs_the_account(
+    invoices, add_order, here, tmp_path, monkeypatch
+):
+    lines = {"a": b"{}", "b": b"{}"}
+    (tmp_path / "archive").mkdir()
+    monkeypatch.setenv("INVOICES_ARCHIVE_DIR", str(tmp_path / "archive"))
+    monkeypatch.setattr("workers.store.operate.archiving.find_newest", lambda *_: lines)
+    refused = invoices("prove", "same")
+    assert (refused.code, "several accounts have an order 'same': give --account a|b" in refused.err) == (2, True)
 
 
 def test_what_is_missing_is_told(invoices, add_order, judge, store, here):

@@ -22,6 +22,8 @@ from workers.cli.which import NAME, NAMES, choose_invoice
 from workers.cli.wrapping import wrap
 
 if TYPE_CHECKING:
+    from config.settings import Settings
+    from workers.store.database import Database
     from workers.store.reads.proof import Proof
     from workers.store.rows import StoredRow
 
@@ -46,8 +48,7 @@ def prove_command(name: str, account: str | None, output: str | None, as_json: b
     from workers.store.reads.proof import Unreadable, write_proof
 
     config = settings_to_read()
-    with open_database(config) as database:
-        invoice = choose_invoice(database, name, account, ask=not as_json)
+    with open_database(config) as live, _found(config, live, name, account, ask=not as_json) as (database, invoice):
         path = None if output == STDOUT else Path(output or f"proof-{invoice.id}.jsonl")
         with _draft(path) as draft:
             try:
@@ -55,12 +56,38 @@ def prove_command(name: str, account: str | None, output: str | None, as_json: b
             except Unreadable as error:
                 raise CommandFailed(f"{error}: the row was changed by somebody else (see: invoices doctor)") from None
             if proof is None:
-                raise CommandFailed(f"invoice {invoice.id} was archived a moment ago (see: invoices archive find)")
+                raise CommandFailed(f"invoice {invoice.id} was archived a moment ago: run this again")
             _finish(draft, path)
     if as_json and path is not None:
         print_json(_fields(invoice, proof, path))
     elif not as_json:
         _tell(invoice, proof, path)
+
+
+@contextmanager
+def _found(
+    config: Settings, live: Database, name: str, account: str | None, *, ask: bool
+) -> Iterator[tuple[Database, StoredRow]]:
+    """The invoice, and the database that has it: the live one, or one that is made of what was archived."""
+    from workers.store.reads.search import search
+
+    folder = config.archive_dir
+    if folder is None or not folder.is_dir() or live.read(search, name, account) is not None:
+        yield live, choose_invoice(live, name, account, ask=ask)
+        return
+    from workers.store.operate.archiving import ArchiveRefused, find_newest, unpacked
+
+    try:
+        lines = find_newest(folder, name, account)
+    except ArchiveRefused as refusal:
+        raise CommandFailed(str(refusal)) from None
+    if not lines:
+        raise CommandFailed(f"no invoice or order is {name!r}, in the database or archived (see: invoices list)")
+    if len(lines) > 1:
+        raise CommandFailed(f"several accounts have an order {name!r}: give --account {'|'.join(lines)}", 2)
+    (line,) = lines.values()
+    with unpacked(line, live) as found:
+        yield found
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +157,8 @@ def _tell(invoice: StoredRow, proof: Proof, path: Path | None) -> None:
     click.echo(f"top hash {proof.top}", err=aside)
     if not aside:
         click.echo(wrap("", "Give this hash to the other side now, or keep it where you can't change it."))
-        click.echo(f"check: invoices files check_proof.py > check_proof.py; python3 check_proof.py {path}")
+        click.echo("check: invoices files check_proof.py > check_proof.py")
+        click.echo(f"       python3 check_proof.py {path} --hash {proof.top}")
 
 
 def _gap(one: dict[str, object]) -> str:

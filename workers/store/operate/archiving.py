@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import Path
 
 from domain.exact_json import read_json, write_json
@@ -11,10 +12,13 @@ from workers.store.acts import Actor
 from workers.store.archiving import archive as archiving
 from workers.store.archiving.archive import Archived, Told
 from workers.store.archiving.files import ArchiveRefused, Folder, lines
+from workers.store.archiving.unpacking import unpacked
 from workers.store.database import Database
 
-__all__ = ["ArchiveRefused", "Archived", "archive", "find", "survey"]
+__all__ = ["ArchiveRefused", "Archived", "archive", "find", "find_newest", "survey", "unpacked"]
 
+#: Archived invoices of one name that are looked at.
+MOST = 50
 #: Names by which an invoice is found, as ``invoices show`` takes them.
 _NAMES = ("id", "order_id", "idempotency_key", "provider_ref", "address")
 
@@ -46,6 +50,17 @@ def find(path: Path, name: str) -> Iterator[tuple[Path, bytes]]:
         for line in lines(file):
             if quoted in line and _is_named(line, name):
                 yield file, line
+
+
+def find_newest(path: Path, name: str, account: str | None, most: int = MOST) -> dict[str, bytes]:
+    """By account the line of the newest archived invoice that a name means. Raises ArchiveRefused."""
+    found: dict[str, tuple[str, bytes]] = {}
+    for _, line in islice(find(path, name), most):
+        invoice = read_json(line)["invoice"]
+        newest = found.get(invoice["account"])
+        if account in {None, invoice["account"]} and (newest is None or newest[0] < invoice["id"]):
+            found[invoice["account"]] = invoice["id"], line
+    return {each: line for each, (_, line) in sorted(found.items())}
 
 
 def _is_named(line: bytes, name: str) -> bool:

@@ -201,7 +201,7 @@ class _Proof:
         new = sorted(set(endpoints) - self.urls.keys())
         if new:
             query = select(ENDPOINT.c.id, ENDPOINT.c.url).where(ENDPOINT.c.id.in_(new))
-            self.urls |= {row.id: bare_url(row.url) for row in self.connection.execute(query)}
+            self.urls |= {row.id: bare_url(row.url) for row in self.connection.execute(query) if row.url}
 
     def _stands(self, payments: Sequence[Payment]) -> bytes:
         """As the row stands."""
