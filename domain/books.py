@@ -14,9 +14,9 @@ from domain.money import total
 
 #: The columns in their order. ``metadata.KEY`` follow, as many as are asked for.
 COLUMNS = (
-    "time", "time_utc", "line", "account", "provider_account", "order_id", "invoice", "payment", "kind", "asset",
-    "network", "amount", "assumed_amount", "transaction", "address", "currency", "price", "fee", "net", "status",
-    "anomaly", "settled_by", "by", "reason", "reference", "provider_ref", "event",
+    "time", "time_utc", "line", "account", "provider_account", "order_id", "invoice", "payment", "kind", "said_by",
+    "asset", "network", "amount", "assumed_amount", "transaction", "address", "currency", "price", "fee", "net",
+    "status", "anomaly", "settled_by", "by", "reason", "reference", "provider_ref", "event",
 )  # fmt: skip
 TOTAL_COLUMNS = ("account", "kind", "said_by", "unit", "lines", "amount", "assumed_amount")
 #: Who says it: a provider, or a person by a mark.

@@ -67,6 +67,7 @@ def test_a_payment_is_a_row_with_what_is_known_of_it(invoices, paid):
         "invoice": invoice_id,
         "payment": "1",
         "kind": "payment",
+        "said_by": "provider",
         "asset": "BTC",
         "amount": "0.0358619204",
         "transaction": TX,
