@@ -76,8 +76,9 @@ def check_parts(of, now, stands, received):
     need({one for one, _ in tried} <= {one["id"] for one in of["delivery"]}, "an attempt is of no delivery")
     for one in of["callback"]:
         need(sha256(one["raw"].encode("utf-8", "surrogateescape")).hexdigest() == one["digest"], "a callback differs")
+    gone, here = any(one["what"] == "events" for one in of["end"][0]["missing"]), {one["sha256"] for one in of["event"]}
     for body in (line for line in received.split(b"\n") if line and parse(line).get("subject") == now["id"]):
-        need(sha256(body).hexdigest() == told[parse(body)["id"]]["sha256"], "a webhook that you got is not here")
+        need(sha256(body).hexdigest() in here or (gone and parse(body)["id"] not in told), "a webhook of yours differs")
 
 
 if __name__ == "__main__":
@@ -95,6 +96,5 @@ if __name__ == "__main__":
     for one in sorted((one for some in of.values() for one in some if one.get("at")), key=lambda one: str(one["at"])):
         told = [str(each) for each in map({**one.get("body", {}), **one}.get, TOLD.split()) if each]
         sys.stdout.buffer.write(repr(f"{one['at']}  {one['record']:8}  {' '.join(told)}")[1:-1].encode() + b"\n")
-    for one in end["missing"] + ([] if stands["payments_add_up"] else ["payments that come to what the invoice says"]):
-        print(f"MISSING  {one!a}")
+    sys.stdout.write("".join(f"MISSING  {one!a}\n" for one in end["missing"]))
     print(f"ok {end['n']} records\nok order, events, amounts, webhooks\n{('??', 'ok')['--hash' in given]} hash {top}")

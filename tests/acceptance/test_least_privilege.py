@@ -110,6 +110,7 @@ def test_what_people_do_by_command_needs_no_more_than_the_web_process_has(system
     for command in (
         ("list",),
         ("show", "paid"),
+        ("prove", "paid", "--output", "-"),
         ("events",),
         ("why", "paid"),
         ("rejected",),

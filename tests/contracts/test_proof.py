@@ -250,7 +250,9 @@ def test_payments_that_do_not_come_to_what_the_invoice_says_are_told(database, s
     (invoice_id,) = pend(store, pay_amount=Decimal(1), pay_currency="BTC")
     judge(store, invoice_id, seen("paid", paid_amount=Decimal(1), pay_currency="BTC", tx_hash="aa"))
     change(database, PAYMENT, amount=Decimal("0.75"))
-    assert only(proven(invoice_id), "invoice")[0]["payments_add_up"] is False
+    proof = proven(invoice_id)
+    assert only(proof, "invoice")[0]["payments_add_up"] is False
+    assert [one["what"] for one in only(proof, "end")[0]["missing"]] == ["payments"]
 
 
 def test_a_long_history_is_read_in_pages(database, store, proven):

@@ -154,7 +154,7 @@ def test_a_forgery_that_fits_is_found_by_the_hash_that_was_kept(proof, tmp_path)
     forged = forge(proof, lambda them: of(them, "evidence").update(raw="something else"))
     assert check(tmp_path, forged) == ""
     assert check(tmp_path, forged, "--hash", top_of(forged)) == ""
-    assert "top hash" in check(tmp_path, forged, "--hash", top_of(proof))
+    assert "its hash is" in check(tmp_path, forged, "--hash", top_of(proof))
     assert check(tmp_path, proof, "--hash", top_of(proof)) == ""
 
 
@@ -167,7 +167,26 @@ def test_what_you_got_yourself_is_compared_byte_for_byte(proof, tmp_path):
     assert check(tmp_path, proof, "--received", str(mine)).startswith("BAD  ")
     without = forge(proof, lambda them: of(them, "event", 0)["body"].update(extra=1))
     mine.write_bytes(bodies[0])
-    assert "a webhook that you got" in check(tmp_path, without, "--received", str(mine))
+    assert "a webhook of yours differs" in check(tmp_path, without, "--received", str(mine))
+
+
+def test_what_retention_removed_here_you_may_still_have(proof, tmp_path):
+    first = next(line for line in proof.splitlines() if b'"record":"event"' in line)
+    mine = tmp_path / "mine.jsonl"
+    mine.write_bytes(first[first.index(b',"body":') + 8 : -1])
+
+    def remove(them):
+        event = of(them, "event")
+        for one in list(them):
+            if one["record"] in {"event", "delivery", "attempt"} and one.get("sequence") == event["sequence"]:
+                them.remove(one)
+        of(them, "end")["missing"].append({"what": "events", "after": 0, "before": 2, "why": "removed by retention"})
+
+    without = forge(proof, remove)
+    assert check(tmp_path, without) == ""
+    assert check(tmp_path, without, "--received", str(mine)) == ""
+    mine.write_bytes(mine.read_bytes().replace(b"evt_", b"evt-"))
+    assert check(tmp_path, proof, "--received", str(mine)).startswith("BAD  ")
 
 
 @pytest.mark.parametrize("changed", [False, True])

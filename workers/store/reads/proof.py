@@ -209,12 +209,15 @@ class _Proof:
         body = escape(invoice_text(row)).encode()
         since = changed(told(body), self.last) if self.newest == row.sequence > 0 else None
         summed = sums(payments, row.pay_currency)
+        fits = adds_up(row.paid_amount, summed)
+        if not fits:
+            self.missing.append({"what": "payments", "why": "they don't come to what the invoice says is paid"})
         fields = {
             "at": format_time(row.updated_at),
             "monitor_until": None if row.monitor_until is None else format_time(row.monitor_until),
             "changed_since_last_event": since,
             "sums": summed,
-            "payments_add_up": adds_up(row.paid_amount, summed),
+            "payments_add_up": fits,
         }
         return self.chain.line("invoice", fields, body)
 
