@@ -200,6 +200,15 @@ def test_a_period_that_is_not_over_is_said_to_be(invoices, paid):
     assert invoices("report", "payments", "--to", "2020-01-01").err == ""
 
 
+def test_that_invoices_were_archived_is_said(invoices, paid, tmp_path, monkeypatch):
+    paid()
+    monkeypatch.setenv("INVOICES_ARCHIVE_DIR", str(tmp_path))
+    assert invoices("report", "payments").err == ""
+    (tmp_path / "invoices-2026-11-01.jsonl.gz").touch()
+    ran = invoices("report", "payments", "--json")
+    assert (len(ran.lines), ran.err) == (1, f"payments of archived invoices are in {tmp_path}, not here\n")
+
+
 def test_a_file_is_written_whole_and_private_or_not_at_all(invoices, paid, tmp_path, monkeypatch):
     paid()
     path = tmp_path / "books" / "november.csv"

@@ -64,8 +64,7 @@ def payments_command(
     if given["only_totals"] and form == BEANCOUNT:
         raise click.UsageError("--totals is csv or jsonl: beancount adds up itself")
     with _reading(given["accounts"]) as (database, now):
-        if until is not None and until > now - SETTLED_AFTER:
-            click.echo("the period is not over by a minute yet: more lines may come", err=True)
+        _say_what_may_be_missing(until, now)
         lines = _of(given["accounts"], read_lines(database, since, until or now))
         with output_to(given["path"]) as write:
             if given["only_totals"]:
@@ -97,6 +96,16 @@ def open_command(at: datetime | None, **given: Unpack[Shared]) -> None:
             else:
                 count = write_rows(write, form, COLUMNS, (one.values(given["zone"]) for one in found))
     _tell(given["path"], count)
+
+
+def _say_what_may_be_missing(until: datetime | None, now: datetime) -> None:
+    from workers.store.operate.archiving import has_files
+
+    if until is not None and until > now - SETTLED_AFTER:
+        click.echo("the period is not over by a minute yet: more lines may come", err=True)
+    folder = settings_to_read().archive_dir
+    if folder is not None and has_files(folder):
+        click.echo(f"payments of archived invoices are in {folder}, not here", err=True)
 
 
 def _form(given: Shared) -> str:

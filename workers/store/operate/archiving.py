@@ -40,6 +40,11 @@ def oldest(database: Database, older_than: timedelta) -> datetime | None:
     return archiving.first_day(database, database.time() - older_than)
 
 
+def has_files(path: Path) -> bool:
+    """Whether anything was archived there."""
+    return bool(Folder(path).finished())
+
+
 def find(path: Path, name: str) -> Iterator[tuple[Path, bytes]]:
     """The lines of invoices with this name, the newest file first. Of one that was written twice, the later is newer.
 
