@@ -45,8 +45,10 @@ def bad_input_row(ground: Ground) -> Row:
         bad = (bad_message(number)[1] for number in numbers)
         clean()  # the first connections
         row.run(ground.sizes.rounds, lambda: beside(bad), clean)
-        others = {"bad ones without the longest": (one for one in bad if len(one) < LONG)}
-        others["a second good one instead"] = iter(creates(ground.sizes.rounds * count, "invoices.create", INTAKE))
+        others: dict[str, Iterator[bytes]] = {
+            "bad ones without the longest": (one for one in bad if len(one) < LONG),
+            "a second good one instead": iter(creates(ground.sizes.rounds * count, "invoices.create", INTAKE)),
+        }
         rates = {
             what: median(beside(messages) for _ in range(ground.sizes.rounds)) for what, messages in others.items()
         }
