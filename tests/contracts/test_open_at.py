@@ -40,6 +40,15 @@ def test_each_open_invoice_is_a_line_in_the_order_of_their_making(store):
     assert are_open(store) == were_open(store, now(store)) == expected
 
 
+def test_an_invoice_whose_status_changes_while_they_are_read_is_one_line(store):
+    first, second = pend(store, 2, pay_amount=ASKED)
+    judge(store, first, seen("confirming"))
+    found = open_now(store.database, now(store))
+    assert next(found).invoice == first  # a page of each status has been read
+    judge(store, second, seen("confirming"))
+    assert [one.invoice for one in found] == [second]
+
+
 def test_an_earlier_instant_is_told_as_it_was(store):
     before = now(store)
     first, second = pend(store, 2, pay_amount=ASKED)

@@ -11,6 +11,7 @@ import heapq
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import groupby
 
 from sqlalchemy import ColumnElement, Connection, Executable, func, or_, select
 
@@ -41,14 +42,19 @@ class TooLongAgo(Exception):  # noqa: N818 - reads as what happened
 
 
 def open_now(database: Database, at: datetime) -> Iterator[OpenInvoice]:
-    """Those that are open. ``at``: this moment."""
-    return heapq.merge(*(_in_status(database, status, at) for status in _OPEN), key=lambda one: one.invoice)
+    """Those that are open, each once, though its status may change while they are read. ``at``: this moment."""
+    found = heapq.merge(*(_in_status(database, status, at) for status in _OPEN), key=_id_of)
+    return (next(same) for _, same in groupby(found, key=_id_of))
 
 
 def open_at(database: Database, at: datetime) -> Iterator[OpenInvoice]:
     """Those that were open then. Raises TooLongAgo, before the first."""
     database.read(_require_events, at)
     return _that_were_open(database, at)
+
+
+def _id_of(one: OpenInvoice) -> str:
+    return one.invoice
 
 
 def _in_status(database: Database, status: str, at: datetime) -> Iterator[OpenInvoice]:
