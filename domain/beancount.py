@@ -29,7 +29,7 @@ _TOLD = frozenset({"time", "account", "payment", "kind", "asset", "amount", "ord
 
 def transaction(line: Line, zone: tzinfo, keys: Sequence[str] = ()) -> str:
     """The line as a transaction, and an empty line. It is flagged with ``!`` if its amount is assumed, or if it has no
-    postings: nobody knows the amount, or it has more digits than beancount reckons with."""
+    postings: nobody knows the amount or its coin, or it has more digits than beancount reckons with."""
     postings = list(_postings(line))
     day, flag = line.at.astimezone(zone).date(), "*" if line.amount is not None and len(postings) > 1 else "!"
     head = f"{day} {flag} {quoted(line.account)} {quoted(f'{line.kind} {line.payment} of {line.order_id}')}"
@@ -41,8 +41,8 @@ def _postings(line: Line) -> Iterator[str]:
     amount = line.amount if line.amount is not None else line.assumed_amount
     if amount is None:
         return
-    if len(amount.as_tuple().digits) > _MOST_DIGITS:
-        yield f"  amount: {quoted(f'{format_amount(amount)} {line.asset}')}"
+    if not line.asset or len(amount.as_tuple().digits) > _MOST_DIGITS:
+        yield f"  amount: {quoted(' '.join(filter(None, (format_amount(amount), line.asset))))}"
         return
     commodity, name = commodity_of(line.asset), account_of(line.account)
     held = f"Assets:Invoices:{name}" + (":By-hand" if line.said_by == PERSON else "")
@@ -57,9 +57,9 @@ def account_of(name: str) -> str:
     return f"X{re.sub('[^A-Za-z0-9-]', '-', name)[:40]}-{_hash(name)}"
 
 
-def commodity_of(asset: str | None) -> str:
+def commodity_of(asset: str) -> str:
     """A commodity. Lower and upper case mean the same coin."""
-    text = (asset or "").strip().upper()
+    text = asset.strip().upper()
     if _PLAIN_COMMODITY.fullmatch(text):
         return text
     kept = re.sub("[^A-Z0-9]", "-", text)[: _LONGEST_COMMODITY - len("X-01234567")]

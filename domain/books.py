@@ -106,7 +106,11 @@ class Totals:
     sums: defaultdict[tuple[str, str, str, str], _Sum] = field(default_factory=lambda: defaultdict(_Sum))
 
     def add(self, line: Line) -> None:
-        self.sums[line.account, line.kind, line.said_by, line.asset or ""].add(line.amount, line.assumed_amount)
+        found = self.sums[line.account, line.kind, line.said_by, line.asset or ""]
+        if line.asset:
+            found.add(line.amount, line.assumed_amount)
+        else:
+            found.add(None)  # of what coin, nobody told: it may be of several
         if line.price is not None:
             self.sums[line.account, PRICE, line.said_by, line.currency or ""].add(line.price)
 
