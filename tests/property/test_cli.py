@@ -91,6 +91,9 @@ def migrated_home(tmp_path_factory):
 @example(line=["show", "\udcff"], given_in=b"")
 @example(line=["endpoints", "test", "x" * 5000], given_in=b"")
 @example(line=["events", "--limit", "a\nb"], given_in=b"")
+@example(line=["redrive", "rejected", "9" * 30], given_in=b"")
+@example(line=["drift", "accept", str(2**63), "--reason", "x"], given_in=b"")
+@example(line=["unmatched", "dismiss", str(2**63), "--reason", "x"], given_in=b"")
 @example(line=["show", f"https://u:{SECRET}@example.com/"], given_in=b"")
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_a_failure_is_one_line_and_no_surprise(capsysbinary, monkeypatch, line, given_in):
@@ -108,3 +111,14 @@ def test_a_failure_is_one_line_and_no_surprise(capsysbinary, monkeypatch, line, 
         assert told[:-1].isprintable()  # one line, that is
         assert len(told) < 1000
         assert not told.startswith("invoices: unexpected")
+
+
+def test_no_number_that_is_an_argument_is_larger_than_a_row_s_number_can_be():
+    numbers = [
+        one.type
+        for command in COMMANDS.values()
+        for one in command.params
+        if isinstance(one, click.Argument) and isinstance(one.type, click.types.IntParamType)
+    ]
+    assert numbers
+    assert all(isinstance(one, click.IntRange) and one.max is not None for one in numbers)

@@ -23,7 +23,9 @@ KEPT_ALL = "INVOICES_RETENTION_DAYS is 0, which keeps everything: give --older-t
 
 
 @click.group("archive", invoke_without_command=True)
-@click.option("--older-than", "days", type=click.IntRange(1), help="Days without a change.  [INVOICES_RETENTION_DAYS]")
+@click.option(
+    "--older-than", "days", type=click.IntRange(1, 36_500), help="Days without a change.  [INVOICES_RETENTION_DAYS]"
+)
 @click.option("--dry-run", is_flag=True, help="Only say what would be archived.")
 @acting
 @json_option

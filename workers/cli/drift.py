@@ -8,7 +8,7 @@ from workers.cli.accounts import require_account
 from workers.cli.actor import actor, by_option
 from workers.cli.context import open_database, open_store, settings, settings_to_read
 from workers.cli.errors import CommandFailed
-from workers.cli.output import json_option, limit_option, print_json, print_table
+from workers.cli.output import ROW_NUMBER, json_option, limit_option, print_json, print_table
 from workers.cli.table import YEAR, Column
 
 COLUMNS = (
@@ -55,7 +55,7 @@ def list_command(accepted_too: bool, account: str | None, limit: int, as_json: b
 
 
 @drift_command.command("accept")
-@click.argument("numbers", metavar="[ID]…", nargs=-1, type=click.IntRange(1))
+@click.argument("numbers", metavar="[ID]…", nargs=-1, type=ROW_NUMBER)
 @click.option("--account", help="All that are open of this account.")
 @click.option("--reason", required=True, help="What it turned out to be; kept in the audit log.")
 @by_option

@@ -25,6 +25,8 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON L
 limit_option = click.option(
     "--limit", type=click.IntRange(min=0), default=50, show_default=True, help="How many at most; 0: all."
 )
+#: What a row of the store is named by; larger than this are none.
+ROW_NUMBER = click.IntRange(1, 2**63 - 1)
 
 #: What a status looks like to a person.
 STATUS_STYLES = {

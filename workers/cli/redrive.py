@@ -10,7 +10,7 @@ from workers.cli.actor import acting, actor
 from workers.cli.context import open_store, settings
 from workers.cli.enqueue import open_publisher
 from workers.cli.errors import CommandFailed
-from workers.cli.output import json_option, print_json
+from workers.cli.output import ROW_NUMBER, json_option, print_json
 from workers.cli.text import counted
 from workers.cli.which import require_invoice
 
@@ -28,7 +28,7 @@ def _require_choice(names: Sequence[object], everything: bool) -> None:
 
 
 @redrive_command.command("rejected")
-@click.argument("ids", metavar="[ID]...", type=int, nargs=-1)
+@click.argument("ids", metavar="[ID]...", type=ROW_NUMBER, nargs=-1)
 @all_option
 @acting
 @json_option

@@ -10,7 +10,7 @@ from domain.masking import mask
 from workers.cli.actor import actor, by_option
 from workers.cli.context import open_database, open_store, settings, settings_to_read
 from workers.cli.errors import CommandFailed
-from workers.cli.output import json_option, limit_option, money, plain, print_json, print_table
+from workers.cli.output import ROW_NUMBER, json_option, limit_option, money, plain, print_json, print_table
 from workers.cli.table import YEAR, Column
 from workers.cli.which import require_invoice
 
@@ -71,7 +71,7 @@ def _fields(row: StoredRow, secrets: tuple[str, ...]) -> dict[str, object]:
 
 
 @unmatched_command.command("link")
-@click.argument("callback_id", metavar="ID", type=click.IntRange(1))
+@click.argument("callback_id", metavar="ID", type=ROW_NUMBER)
 @click.argument("invoice", metavar="INVOICE")
 @reason_option
 @by_option
@@ -94,7 +94,7 @@ def link(callback_id: int, invoice: str, reason: str, by: str | None, as_json: b
 
 
 @unmatched_command.command("dismiss")
-@click.argument("callback_id", metavar="ID", type=click.IntRange(1))
+@click.argument("callback_id", metavar="ID", type=ROW_NUMBER)
 @reason_option
 @by_option
 @json_option
