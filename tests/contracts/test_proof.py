@@ -152,7 +152,8 @@ def test_an_order_that_another_account_made(database, rung, proven):
 def test_callbacks_byte_for_byte_also_those_that_are_no_text(database, store, proven):
     (invoice_id,) = pend(store, account=SILENT_ACCOUNT)
     row = invoice_of(database, invoice_id)
-    for body in (b'{"a":  1}\r\n', b"\xff\xfe\x00 a=1", '"\u202e\u00e9"'.encode()):
+    bodies = (b'{"a":  1}\r\n', b'{"of": "another"}', '"\u202e\u00e9"'.encode(), b"\xff\xfe\x00 a=1")
+    for body in bodies:
         store.keep_callbacks(
             [
                 NewCallback(
@@ -175,7 +176,10 @@ def test_callbacks_byte_for_byte_also_those_that_are_no_text(database, store, pr
     assert [(one["state"], one["headers"]) for one in only(proof, "callback")] == [
         ("matched", ["x-signature"]),
         ("new", ["x-signature"]),
+        ("new", ["x-signature"]),
     ]
+    told = [one["raw"].encode("utf-8", "surrogateescape") for one in only(proof, "callback")]
+    assert told == [bodies[0], *bodies[2:]]
 
 
 def test_endpoints_secrets_and_what_their_address_holds_are_not_told(database, store, proven):

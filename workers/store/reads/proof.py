@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -224,7 +223,6 @@ class _Proof:
 
 def _callback_fields(row: StoredRow) -> dict[str, object]:
     """Its headers have the signature: only their names are told."""
-    body = bytes(row.body)
     return {
         "at": format_time(row.at),
         "id": row.id,
@@ -238,15 +236,8 @@ def _callback_fields(row: StoredRow) -> dict[str, object]:
         "reason": row.reason,
         "headers": list(read_json(row.headers)),
         "digest": row.digest,
-        **_words(body),
+        "raw": bytes(row.body).decode("utf-8", "surrogateescape"),
     }
-
-
-def _words(body: bytes) -> dict[str, object]:
-    try:
-        return {"raw": body.decode()}
-    except UnicodeDecodeError:
-        return {"raw_base64": base64.b64encode(body).decode()}
 
 
 def _pages(connection: Connection, query: Query, key: ColumnElement[int]) -> Iterator[StoredRow]:
