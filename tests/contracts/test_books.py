@@ -104,7 +104,7 @@ def test_a_payment_that_grows_without_a_transaction_keeps_its_line_and_gets_corr
     judge(store, invoice_id, seen("partially_paid", paid_amount=Decimal("0.03")))
     judge(store, invoice_id, seen("paid", paid_amount=ASKED))
     found = lines(store)
-    assert replace(found[0], status=first.status, settled_by=None, event=None, price=None, currency=None) == replace(
+    assert replace(found[0], status=first.status, settled_by=None, event=None) == replace(
         first, settled_by=None, event=None
     )
     assert [(line.kind, line.amount) for line in found[1:]] == [
@@ -112,7 +112,19 @@ def test_a_payment_that_grows_without_a_transaction_keeps_its_line_and_gets_corr
         ("correction", Decimal("0.0058619204")),
     ]
     assert {line.payment for line in found} == {first.payment}
-    assert sum(line.price or 0 for line in found) == Decimal("10.50")
+    assert [line.price for line in found] == [None, None, Decimal("10.50")], "in the period in which it was paid"
+
+
+def test_a_price_that_was_reported_stays_on_its_line_when_the_provider_tells_of_several_transactions(store):
+    (invoice_id,) = paying(store)
+    judge(store, invoice_id, seen("paid", paid_amount=ASKED))
+    (first,) = lines(store)
+    parts = seen("paid", tx_hash="0xa2", paid_amount=ASKED)
+    judge(store, invoice_id, seen("paid", tx_hash="0xa1", paid_amount=Decimal("0.01"), others=(parts,)))
+    found = lines(store)
+    assert (found[0].line, found[0].amount, found[0].price) == (first.line, ASKED, first.price)
+    assert [line.price for line in found[1:]] == [None, None]
+    assert total(line.amount for line in found) == ASKED
 
 
 def test_an_amount_that_a_provider_raises_after_it_was_paid_is_a_correction(store):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sqlalchemy import Column, Connection, and_, func, or_, select, text
+from sqlalchemy import Column, Connection, and_, or_, select, text
 
 from domain.booking import corrected, signed
 from domain.books import PERSON, PROVIDER, Line
@@ -72,11 +72,26 @@ def _page(connection: Connection, lane: _Lane, at: datetime, number: int, until:
 
 
 def _priced(connection: Connection, rows: Sequence[StoredRow]) -> set[int]:
-    """Of each of their invoices that was paid, the payment that it was paid by; the first one, if several were."""
-    ids = sorted({row.invoice_id for row in rows if row.settled_status in {"paid", "refunded"}})
-    paid = PAYMENT.c.invoice_id.in_(ids), PAYMENT.c.kind == "payment", PAYMENT.c.settled_status == "paid"
-    found = select(func.min(PAYMENT.c.id)).where(*paid, or_(PAYMENT.c.booked_at.is_not(None), PAYMENT.c.folded == 0))
-    return set(connection.execute(found.group_by(PAYMENT.c.invoice_id)).scalars()) if ids else set()
+    """Of each of their invoices that was paid, the line with its price: the first that was written when it became paid,
+    since what was booked before may be reported already. If there is none (an earlier release kept the payment, or all
+    of it was booked before), the first line that it was paid by."""
+    ids = sorted({row.invoice_id for row in rows})
+    columns = "id", "invoice_id", "kind", "status", "settled_status", "settled_at", "booked_at", "folded"
+    found: dict[str, list[StoredRow]] = {}
+    query = select(*(PAYMENT.c[name] for name in columns)).where(PAYMENT.c.invoice_id.in_(ids)).order_by(PAYMENT.c.id)
+    for row in connection.execute(query) if ids else ():
+        found.setdefault(row.invoice_id, []).append(row)
+    return {line for some in found.values() if (line := _priced_line(some)) is not None}
+
+
+def _priced_line(rows: Sequence[StoredRow]) -> int | None:
+    """Of one invoice. A line keeps its number though its payment's row may take another one's place."""
+    paid = [row for row in rows if row.settled_status == "paid"]
+    became_at = min((row.settled_at for row in paid if row.settled_at is not None), default=None)
+    booked = [row for row in rows if row.booked_at is not None]
+    then = [row.id for row in booked if row.booked_at == became_at and row.status != "refunded"]
+    whole = [row.id for row in paid if row.kind == "payment" and (row.booked_at is not None or not row.folded)]
+    return min(then or whole, default=None)
 
 
 def _marks(connection: Connection, rows: Sequence[StoredRow]) -> dict[str, list[StoredRow]]:
