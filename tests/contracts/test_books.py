@@ -222,6 +222,21 @@ def test_payments_of_an_earlier_release_are_lines_of_when_they_were_first_seen(s
     assert (correction.kind, correction.amount) == ("correction", Decimal(1))
 
 
+def test_a_payment_of_an_earlier_release_that_changes_while_the_report_is_read_is_one_line(store, monkeypatch):
+    monkeypatch.setattr(books, "PAGE", 3)
+    ids = paying(store, 8)
+    for one in ids:
+        judge(store, one, seen("paid", paid_amount=ASKED))
+    with store.database.transaction() as connection:
+        connection.execute(text("UPDATE payment SET booked_at = NULL, booked = NULL, booked_told = 0"))
+    before = lines(store)
+    reading = read_lines(store.database, None, before[-1].at + timedelta(microseconds=1))
+    found = [next(reading)]
+    for one in (ids[1], ids[6]):
+        judge(store, one, seen("paid", paid_amount=ASKED + 1))
+    assert [*found, *reading] == before
+
+
 @pytest.mark.parametrize(
     "amount", ["0.000000000000000001", "123456789012345678901234567890.000000000000000001", "1E+2"]
 )

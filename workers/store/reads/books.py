@@ -5,13 +5,12 @@ Payments of an earlier release have no line yet (``UNBOOKED``): they count from 
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from sqlalchemy import Column, Connection, and_, or_, select, text
+from sqlalchemy import Column, Connection, and_, or_, select, text, union_all
 
 from domain.booking import corrected, signed
 from domain.books import PERSON, PROVIDER, Line
@@ -20,7 +19,7 @@ from domain.payments import Payment
 from workers.store.acts import Act
 from workers.store.database import Database
 from workers.store.payments import read_payment
-from workers.store.rows import StoredRow
+from workers.store.rows import Query, StoredRow
 from workers.store.tables import ACT, INVOICE, PAYMENT
 from workers.store.tables.conditions import BOOKED, UNBOOKED
 
@@ -45,30 +44,31 @@ _LANES = (_Lane(PAYMENT.c.booked_at, BOOKED), _Lane(PAYMENT.c.first_seen_at, UNB
 
 def read_lines(database: Database, since: datetime | None, until: datetime) -> Iterator[Line]:
     """Those with ``since`` ≤ time < ``until``, oldest first."""
-    lanes = [_lines(database, lane, since, until) for lane in _LANES]
-    return heapq.merge(*lanes, key=lambda line: (line.at, line.line))
-
-
-def _lines(database: Database, lane: _Lane, since: datetime | None, until: datetime) -> Iterator[Line]:
     at, number = since or _FIRST, 0
     while True:
-        page = database.read(_page, lane, at, number, until)
+        page = database.read(_page, at, number, until)
         yield from page
         if len(page) < PAGE:
             return
         at, number = page[-1].at, page[-1].line
 
 
-def _page(connection: Connection, lane: _Lane, at: datetime, number: int, until: datetime) -> list[Line]:
-    """Those after a line. The first condition is what the index is entered by."""
-    after = and_(lane.at >= at, or_(lane.at > at, PAYMENT.c.id > number))
-    found = select(PAYMENT).where(text(lane.condition), after, lane.at < until).order_by(lane.at, PAYMENT.c.id)
-    part = found.limit(PAGE).subquery("page")
+def _page(connection: Connection, at: datetime, number: int, until: datetime) -> list[Line]:
+    """Those after a line. One statement for both lanes: a payment that changes from one to the other while the report
+    is written would be told twice or never."""
+    lanes = union_all(*(select(_along(lane, at, number, until).subquery()) for lane in _LANES)).subquery("page")
     of_invoice = (INVOICE.c[name].label(f"invoice_{name}") for name in _OF_INVOICE)
-    query = select(part, *of_invoice).join(INVOICE, INVOICE.c.id == part.c.invoice_id)
-    rows = connection.execute(query.order_by(part.c[lane.at.name], part.c.id)).all()
+    query = select(lanes, *of_invoice).join(INVOICE, INVOICE.c.id == lanes.c.invoice_id)
+    rows = connection.execute(query.order_by(lanes.c.line_at, lanes.c.id).limit(PAGE)).all()
     priced, marks = _priced(connection, rows), _marks(connection, rows)
     return [_line(row, row.id in priced, marks.get(row.invoice_id, ())) for row in rows]
+
+
+def _along(lane: _Lane, at: datetime, number: int, until: datetime) -> Query:
+    """As many of a lane as a page may need. The first condition is what the index is entered by."""
+    after = and_(lane.at >= at, or_(lane.at > at, PAYMENT.c.id > number))
+    found = select(PAYMENT, lane.at.label("line_at")).where(text(lane.condition), after, lane.at < until)
+    return found.order_by(lane.at, PAYMENT.c.id).limit(PAGE)
 
 
 def _priced(connection: Connection, rows: Sequence[StoredRow]) -> set[int]:
