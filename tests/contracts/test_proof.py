@@ -182,6 +182,27 @@ def test_callbacks_byte_for_byte_also_those_that_are_no_text(database, store, pr
     assert told == [bodies[0], *bodies[2:]]
 
 
+def test_a_secret_that_a_callback_repeats_is_masked_and_that_is_said(database, store, tmp_path):
+    (invoice_id,) = pend(store, account=SILENT_ACCOUNT)
+    row, body = invoice_of(database, invoice_id), b'{"status": "PAID", "key": "THE-KEY-OF-THE-ACCOUNT"}'
+    told: dict[str, Any] = {
+        "headers": "{}",
+        "order_id": row.order_id,
+        "reference": None,
+        "word": "PAID",
+        "amount": None,
+    }
+    new = NewCallback(account=row.provider_account, digest=hashlib.sha256(body).hexdigest(), body=body, **told)
+    store.keep_callbacks([new])
+    written = io.BytesIO()
+    write_proof(database, invoice_id, (), written.write, ["THE-KEY-OF-THE-ACCOUNT"])
+    proof = written.getvalue()
+    (callback,) = only(proof, "callback")
+    assert callback["raw"] == '{"status": "PAID", "key": "***"}'
+    assert [one["what"] for one in only(proof, "end")[0]["missing"]] == [f"callback {callback['id']} as it came"]
+    assert check(tmp_path, proof) == ""
+
+
 def test_endpoints_secrets_and_what_their_address_holds_are_not_told(database, store, proven):
     endpoint = subscribe(database)
     hidden = {"secrets": "SEALED-1", "sealed_headers": '{"x-key": "SEALED-2"}', "headers": '{"x-old": "CLEAR-3"}'}

@@ -52,7 +52,7 @@ def prove_command(name: str, account: str | None, output: str | None, as_json: b
         path = None if output == STDOUT else Path(output or f"proof-{invoice.id}.jsonl")
         with _draft(path) as draft:
             try:
-                proof = write_proof(database, invoice.id, config.accounts, draft.file.write)
+                proof = write_proof(database, invoice.id, config.accounts, draft.file.write, config.secrets())
             except Unreadable as error:
                 raise CommandFailed(f"{error}: the row was changed by somebody else (see: invoices doctor)") from None
             if proof is None:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, or_, select
 from domain.asking import references_of
 from domain.event import format_time, invoice_text
 from domain.exact_json import read_json
+from domain.masking import mask
 from domain.money import format_amount
 from domain.ordered import ordered
 from domain.payments import Payment, payment_fields
@@ -50,14 +51,16 @@ class Proof:
     missing: Sequence[dict[str, object]]
 
 
-def write_proof(database: Database, invoice_id: str, accounts: Collection[str], write: Write) -> Proof | None:
-    """Write an invoice's proof, a line at a time; None where there is no such invoice. ``accounts``: that are
-    configured. The same rows make the same bytes. Raises Unreadable."""
+def write_proof(
+    database: Database, invoice_id: str, accounts: Collection[str], write: Write, secrets: Sequence[str] = ()
+) -> Proof | None:
+    """Write an invoice's proof, a line at a time; None where there is no such invoice. ``accounts`` and ``secrets``:
+    that are configured. The same rows make the same bytes. Raises Unreadable."""
     with database.snapshot() as connection:
         invoice = connection.execute(select(INVOICE).where(INVOICE.c.id == invoice_id)).one_or_none()
         if invoice is None:
             return None
-        proof = _Proof(connection, invoice, accounts)
+        proof = _Proof(connection, invoice, accounts, secrets)
         for line in proof.lines():
             write(line)
     return Proof(invoice.status, proof.chain.records, proof.chain.top or "", proof.missing)
@@ -70,6 +73,7 @@ class _Proof:
     connection: Connection
     invoice: StoredRow
     accounts: Collection[str]
+    secrets: Sequence[str]
     chain: Chain = field(default_factory=Chain)
     missing: list[dict[str, object]] = field(default_factory=list)
     last: dict[str, object] = field(default_factory=dict)  #: what the last event tells of the invoice
@@ -128,7 +132,15 @@ class _Proof:
             some = ids[start : min(start + PAGE, MOST_CALLBACKS)]
             query = select(CALLBACK).where(CALLBACK.c.id.in_(some)).order_by(CALLBACK.c.id)
             for row in self.connection.execute(query).all():
-                yield self.chain.line("callback", _callback_fields(row))
+                yield self._callback(row)
+
+    def _callback(self, row: StoredRow) -> bytes:
+        text = bytes(row.body).decode("utf-8", "surrogateescape")
+        shown = mask(text, self.secrets)
+        if shown != text:
+            why = "a secret in it is masked, so that its digest can't be checked"
+            self.missing.append({"what": f"callback {row.id} as it came", "why": why})
+        return self.chain.line("callback", _callback_fields(row) | {"masked": shown != text, "raw": shown})
 
     def _callback_ids(self) -> Sequence[int]:
         """Its own, those of its order that nobody could match, and those linked by hand."""
@@ -236,7 +248,6 @@ def _callback_fields(row: StoredRow) -> dict[str, object]:
         "reason": row.reason,
         "headers": list(read_json(row.headers)),
         "digest": row.digest,
-        "raw": bytes(row.body).decode("utf-8", "surrogateescape"),
     }
 
 
