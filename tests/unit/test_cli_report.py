@@ -227,8 +227,29 @@ def test_a_file_is_written_whole_and_private_or_not_at_all(invoices, paid, tmp_p
     assert path.read_bytes() == whole
     assert list(path.parent.iterdir()) == [path]
     missing = invoices("report", "payments", "--output", tmp_path / "no" / "november.csv")
-    assert missing.code == 1
-    assert "No such file or directory" in missing.err
+    assert missing.code == 2
+    assert "there is no folder" in missing.err
+
+
+def test_a_link_stays_one(invoices, paid, tmp_path):
+    paid()
+    (tmp_path / "link.csv").symlink_to("november.csv")
+    for _ in range(2):
+        assert invoices("report", "payments", "--output", tmp_path / "link.csv").code == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert stat.S_IMODE((tmp_path / "november.csv").stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("name", ["pipe", "folder", ""])
+def test_what_is_no_file_is_never_replaced(invoices, paid, tmp_path, monkeypatch, name):
+    paid()
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe")  # stands for devices too: only root could replace those
+    (tmp_path / "folder").mkdir()
+    ran = invoices("report", "payments", "--output", name)
+    assert (ran.code, ran.out) == (2, "")
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
 
 
 def test_a_reader_that_has_seen_enough_is_no_error_to_read_about(invoices, paid):

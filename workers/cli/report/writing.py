@@ -14,6 +14,7 @@ from domain.exact_json import write_json
 from domain.money import format_amount
 from domain.sheets import csv_line
 from domain.visible import escape
+from workers.cli.errors import CommandFailed
 
 CSV, JSON_LINES, BEANCOUNT = "csv", "jsonl", "beancount"
 
@@ -42,13 +43,20 @@ def _json_line(row: Row) -> str:
 
 @contextmanager
 def output_to(path: Path | None) -> Iterator[Write]:
-    """Text in UTF-8 to standard output, or to a file that is written whole or not at all, readable by its owner."""
+    """Text in UTF-8 to standard output, or to a file that is written whole or not at all, readable by its owner.
+
+    Raises CommandFailed if it can't be such a file."""
     if path is None:
         portion = _Portions(sys.stdout.buffer.write)
         yield portion.write
         portion.flush()
         sys.stdout.buffer.flush()
         return
+    if path.exists() and not path.is_file():  # to root a device, too, would be replaced
+        raise CommandFailed(f"--output: {path} is no file: name one, or leave it out for standard output", 2)
+    if not path.parent.is_dir():
+        raise CommandFailed(f"--output: there is no folder {path.parent}", 2)
+    path = Path(os.path.realpath(path))  # what a link such as /dev/stdout means, never the link
     number, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)  # with mode 0600
     beside = Path(name)
     try:
