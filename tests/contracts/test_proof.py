@@ -311,9 +311,10 @@ def test_all_of_it_is_of_one_moment(database, store, tmp_path):
     assert invoice_of(database, invoice_id).status == "refunded"
 
 
-def test_a_body_that_nobody_of_ours_wrote_is_refused(database, store):
+@pytest.mark.parametrize("body", [b'{"data":\n{}}', b"[]", b"{}", b"\xff", b"7"])
+def test_a_body_that_nobody_of_ours_wrote_is_refused(database, store, body):
     (invoice_id,) = pend(store)
-    change(database, EVENT, body=b'{"data":\n{}}')
+    change(database, EVENT, body=body)
     with pytest.raises(Unreadable, match="its body can't be read"):
         prove(database, invoice_id)
 

@@ -194,7 +194,7 @@ class _Proof:
         body = bytes(row.body)
         try:
             self.last, self.newest = told(body)["data"], row.sequence
-        except (ValueError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise Unreadable(f"event {row.id}: its body can't be read ({type(error).__name__})") from None
         published_at = None if row.published_at is None else format_time(row.published_at)
         fields = {"at": format_time(row.created_at), "id": row.id, "type": row.type, "sequence": row.sequence}
