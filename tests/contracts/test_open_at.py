@@ -44,9 +44,19 @@ def test_an_invoice_whose_status_changes_while_they_are_read_is_one_line(store):
     first, second = pend(store, 2, pay_amount=ASKED)
     judge(store, first, seen("confirming"))
     found = open_now(store.database, now(store))
-    assert next(found).invoice == first  # a page of each status has been read
+    assert next(found).invoice == first
     judge(store, second, seen("confirming"))
     assert [one.invoice for one in found] == [second]
+
+
+def test_none_is_missed_for_a_status_that_changes_while_they_are_read(store, monkeypatch):
+    monkeypatch.setattr("workers.store.reads.open_at.PAGE", 2)
+    ids = pend(store, 6, pay_amount=ASKED)
+    judge(store, ids[0], seen("confirming"))
+    found = open_now(store.database, now(store))
+    begun = [next(found).invoice for _ in range(2)]
+    judge(store, ids[5], seen("confirming"))
+    assert [*begun, *(one.invoice for one in found)] == ids
 
 
 def test_an_earlier_instant_is_told_as_it_was(store):

@@ -7,13 +7,11 @@ still be there: what retention has removed can't be told.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
-from itertools import groupby
 
-from sqlalchemy import ColumnElement, Connection, Executable, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Executable, func, or_, select, union_all
 
 from domain.aging import OpenInvoice
 from domain.exact_json import read_json
@@ -21,7 +19,7 @@ from domain.status import OPEN
 from workers.store.bulk import execute_keyed, keyed
 from workers.store.database import Database
 from workers.store.queries import earliest_id
-from workers.store.rows import BINARY, StoredRow
+from workers.store.rows import BINARY, Query, StoredRow
 from workers.store.seek import later
 from workers.store.tables import EVENT, INVOICE, LOG, POSITION
 
@@ -43,8 +41,10 @@ class TooLongAgo(Exception):  # noqa: N818 - reads as what happened
 
 def open_now(database: Database, at: datetime) -> Iterator[OpenInvoice]:
     """Those that are open, each once, though its status may change while they are read. ``at``: this moment."""
-    found = heapq.merge(*(_in_status(database, status, at) for status in _OPEN), key=_id_of)
-    return (next(same) for _, same in groupby(found, key=_id_of))
+    after = ""
+    while page := database.read(_page, after):
+        yield from (_told(row, at, row.status, row.paid_amount) for row in page if row.created_at <= at)
+        after = page[-1].id
 
 
 def open_at(database: Database, at: datetime) -> Iterator[OpenInvoice]:
@@ -53,19 +53,17 @@ def open_at(database: Database, at: datetime) -> Iterator[OpenInvoice]:
     return _that_were_open(database, at)
 
 
-def _id_of(one: OpenInvoice) -> str:
-    return one.invoice
+def _page(connection: Connection, after: str) -> Sequence[StoredRow]:
+    """One statement for all statuses: an invoice that goes from one to another meanwhile is told neither twice nor
+    never."""
+    of_each = (select(_in_status(status, after).subquery()) for status in _OPEN)
+    page = union_all(*of_each).order_by("id").limit(PAGE).subquery("page")
+    return connection.execute(select(INVOICE).join(page, page.c.id == INVOICE.c.id).order_by(INVOICE.c.id)).all()
 
 
-def _in_status(database: Database, status: str, at: datetime) -> Iterator[OpenInvoice]:
-    def read(connection: Connection, after: str) -> Sequence[StoredRow]:
-        query = select(INVOICE).where(INVOICE.c.status == status, INVOICE.c.id > after)
-        return connection.execute(query.order_by(INVOICE.c.id).limit(PAGE)).all()
-
-    after = ""
-    while page := database.read(read, after):
-        yield from (_told(row, at, row.status, row.paid_amount) for row in page if row.created_at <= at)
-        after = page[-1].id
+def _in_status(status: str, after: str) -> Query:
+    found = select(INVOICE.c.id).where(INVOICE.c.status == status, INVOICE.c.id > after)
+    return found.order_by(INVOICE.c.id).limit(PAGE)
 
 
 def _that_were_open(database: Database, at: datetime) -> Iterator[OpenInvoice]:
