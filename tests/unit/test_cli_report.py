@@ -11,6 +11,7 @@ import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from unittest import mock
 
 import pytest
 from sqlalchemy import update
@@ -207,6 +208,16 @@ def test_that_invoices_were_archived_is_said(invoices, paid, tmp_path, monkeypat
     (tmp_path / "invoices-2026-11-01.jsonl.gz").touch()
     ran = invoices("report", "payments", "--json")
     assert (len(ran.lines), ran.err) == (1, f"payments of archived invoices are in {tmp_path}, not here\n")
+
+
+def test_an_archive_that_must_not_be_read_keeps_no_report_back(invoices, paid, monkeypatch, tmp_path):
+    paid()
+    monkeypatch.setenv("INVOICES_ARCHIVE_DIR", str(tmp_path))
+    refusal = PermissionError(13, "Permission denied")
+    monkeypatch.setattr("workers.store.operate.archiving.has_files", mock.Mock(side_effect=refusal))
+    ran = invoices("report", "payments", "--json")
+    assert (ran.code, len(ran.lines)) == (0, 1)
+    assert ran.err == f"whether there are archived invoices can't be told: {tmp_path}: Permission denied\n"
 
 
 def test_a_file_is_written_whole_and_private_or_not_at_all(invoices, paid, tmp_path, monkeypatch):

@@ -104,8 +104,11 @@ def _say_what_may_be_missing(until: datetime | None, now: datetime) -> None:
     if until is not None and until > now - SETTLED_AFTER:
         click.echo("the period is not over by a minute yet: more lines may come", err=True)
     folder = settings_to_read().archive_dir
-    if folder is not None and has_files(folder):
-        click.echo(f"payments of archived invoices are in {folder}, not here", err=True)
+    try:
+        if folder is not None and has_files(folder):
+            click.echo(f"payments of archived invoices are in {folder}, not here", err=True)
+    except OSError as error:  # who reads reports need not be allowed to read the archive
+        click.echo(f"whether there are archived invoices can't be told: {folder}: {error.strerror}", err=True)
 
 
 def _form(given: Shared) -> str:
