@@ -11,10 +11,10 @@ depends_on = None
 
 phase = "expand"
 
-CERTAIN = "('partially_paid', 'paid', 'refunded')"
 UNBOOKED = (
-    f"booked_at IS NULL AND folded = 0 AND (settled_status IN {CERTAIN} OR"
-    f" (source <> 'callback' AND status IN {CERTAIN}))"
+    "booked_at IS NULL AND folded = 0 AND"
+    " (settled_status = 'partially_paid' OR settled_status = 'paid' OR settled_status = 'refunded' OR"
+    " (source <> 'callback' AND (status = 'partially_paid' OR status = 'paid' OR status = 'refunded')))"
 )
 
 
