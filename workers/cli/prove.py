@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -19,6 +17,7 @@ from workers.cli.errors import CommandFailed
 from workers.cli.output import json_option, print_json
 from workers.cli.text import shown
 from workers.cli.which import NAME, NAMES, choose_invoice
+from workers.cli.whole_file import draft
 from workers.cli.wrapping import wrap
 
 if TYPE_CHECKING:
@@ -50,14 +49,13 @@ def prove_command(name: str, account: str | None, output: str | None, as_json: b
     config = settings_to_read()
     with open_database(config) as live, _found(config, live, name, account, ask=not as_json) as (database, invoice):
         path = None if output == STDOUT else Path(output or f"proof-{invoice.id}.jsonl")
-        with _draft(path) as draft:
+        with _output(path) as file:
             try:
-                proof = write_proof(database, invoice.id, config.accounts, draft.file.write, config.secrets())
+                proof = write_proof(database, invoice.id, config.accounts, file.write, config.secrets())
             except Unreadable as error:
                 raise CommandFailed(f"{error}: the row was changed by somebody else (see: invoices doctor)") from None
             if proof is None:
                 raise CommandFailed(f"invoice {invoice.id} was archived a moment ago: run this again")
-            _finish(draft, path)
     if as_json and path is not None:
         print_json(_fields(invoice, proof, path))
     elif not as_json:
@@ -90,47 +88,29 @@ def _found(
         yield found
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """What is written, and the name that it has meanwhile."""
-
-    file: IO[bytes]
-    path: Path | None = None
-
-
 @contextmanager
-def _draft(path: Path | None) -> Iterator[_Draft]:
-    """A file of the owner's only that is gone in the end, beside what it is to become."""
+def _output(path: Path | None) -> Iterator[IO[bytes]]:
+    """Where the proof is written to; what is whole goes to its file, or to standard output."""
     if path is None:
         with tempfile.TemporaryFile() as file:
-            yield _Draft(file)
+            yield file
+            file.seek(0)
+            shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
         return
-    if path.exists() and not path.is_file():
-        raise CommandFailed(f"--output: {path} is no file: name one, or - for standard output", 2)
-    if not path.parent.is_dir():
-        raise CommandFailed(f"--output: there is no folder {path.parent}", 2)
-    number, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with open(number, "w+b") as file:
-            yield _Draft(file, Path(name))
-    finally:
-        Path(name).unlink(missing_ok=True)
+    with draft(path, STDOUT) as made:
+        yield made.file
+        _refuse_to_overwrite(path, made.file)
+        made.keep()
 
 
-def _finish(draft: _Draft, path: Path | None) -> None:
-    """On the disk, then under its name: whole or not at all."""
-    draft.file.flush()
-    draft.file.seek(0)
-    if path is None or draft.path is None:
-        shutil.copyfileobj(draft.file, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
-        return
-    os.fsync(draft.file.fileno())
+def _refuse_to_overwrite(path: Path, proof: IO[bytes]) -> None:
+    """Raises CommandFailed if the file is there and is anything else."""
+    proof.seek(0)
     if path.exists():
         with path.open("rb") as file:
-            if not _are_equal(file, draft.file):
+            if not _are_equal(file, proof):
                 raise CommandFailed(f"{path} is there, and is something else: move it, or give --output")
-    draft.path.replace(path)
 
 
 def _are_equal(one: IO[bytes], other: IO[bytes]) -> bool:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -14,7 +12,7 @@ from domain.exact_json import write_json
 from domain.money import format_amount
 from domain.sheets import csv_line
 from domain.visible import escape
-from workers.cli.errors import CommandFailed
+from workers.cli.whole_file import draft
 
 CSV, JSON_LINES, BEANCOUNT = "csv", "jsonl", "beancount"
 
@@ -52,25 +50,11 @@ def output_to(path: Path | None) -> Iterator[Write]:
         portion.flush()
         sys.stdout.buffer.flush()
         return
-    if path.exists() and not path.is_file():  # to root a device, too, would be replaced
-        raise CommandFailed(f"--output: {path} is no file: name one, or leave it out for standard output", 2)
-    if not path.parent.is_dir():
-        raise CommandFailed(f"--output: there is no folder {path.parent}", 2)
-    path = Path(os.path.realpath(path))  # what a link such as /dev/stdout means, never the link
-    number, name = tempfile.mkstemp(prefix=f".{path.name[:40]}.", dir=path.parent)  # with mode 0600
-    beside = Path(name)
-    try:
-        with open(number, "wb") as file:
-            portion = _Portions(file.write)
-            yield portion.write
-            portion.flush()
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
+    with draft(path, "leave it out") as made:
+        portion = _Portions(made.file.write)
+        yield portion.write
+        portion.flush()
+        made.keep()
 
 
 class _Portions:
